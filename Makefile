@@ -1,0 +1,61 @@
+# `make demo` and `make test` set up all they need in .venv, from python3, make and a package index.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench soak clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 18
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "textgen needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)."; \
+	  echo "Name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) lacks the venv module, which makes the environment in $(VENV)."; \
+	  echo "On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/train.ready: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing textgen with what training needs into $(VENV) (minutes, the first time) ..."
+	$(PIP) -e '.[train]'
+	@touch $@
+
+$(VENV)/dev.ready: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing textgen with what its tests need into $(VENV) (minutes, the first time) ..."
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/train.ready
+
+demo: $(VENV)/train.ready ## learn Shakespeare for a minute, then write some
+	$(BIN)/textgen train --cell lstm --minutes 1
+	@echo
+	$(BIN)/textgen generate --onnx model.onnx --length 600
+	@echo
+	@echo "To run textgen from this shell:  source $(BIN)/activate"
+
+test: $(VENV)/dev.ready check ## lint, types, import rules and every test
+	$(BIN)/python -m pytest
+	@echo "To run textgen from this shell:  source $(BIN)/activate"
+
+check: $(VENV)/dev.ready ## lint, types and import rules alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.ready ## put the code into its one form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev.ready ## measure: each benchmark prints one table
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+soak: $(VENV)/dev.ready ## the long runs: fuzzing and endurance
+	$(BIN)/python -m pytest -m soak --override-ini addopts= --timeout 7200
+
+clean: ## remove the environment and what tools left
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
