@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from fake_distributions import BROKEN_SAMPLERS, install_sampler
 from textgen.contracts.errors import PluginError, UserError
 from textgen.contracts.hooks import KINDS

@@ -37,6 +37,10 @@ class Reader(ABC):
     suffixes: ClassVar[tuple[str, ...]] = ()
     """File endings it reads, with their dot, in lower case, e.g. ``(".csv", ".csv.gz")``."""
 
+    records: ClassVar[bool] = False
+    """Whether its documents are records (lines, rows) rather than files of running text. A model
+    of records writes one and ends it."""
+
     def __init__(self, source: str, options: Any) -> None:
         self.source = source
         self.options = options

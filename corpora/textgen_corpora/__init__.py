@@ -1,0 +1,17 @@
+"""Recipes of the corpora that can be named: where each text comes from, never the text itself."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from textgen.contracts.hooks import hookimpl
+
+TEXTGEN_CONTRACT = 1
+
+
+@hookimpl
+def textgen_corpora() -> dict[str, Traversable]:
+    """Every .toml beside this file, by its name."""
+    recipes = (place for place in files(__name__).iterdir() if place.name.endswith(".toml"))
+    return {place.name.removesuffix(".toml"): place for place in recipes}

@@ -1,0 +1,132 @@
+"""The command line: which commands there are, and how every one of them ends.
+
+A command's module is imported when it is called; ``--help`` is written from the table here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from textgen.contracts.errors import TextgenError
+
+SECTIONS: Mapping[str, Mapping[str, str]] = {
+    "Make": {
+        "train": "Learn a text, and leave one file: model.onnx.",
+        "export": "Make a model.onnx from a run.",
+    },
+    "Use": {
+        "generate": "Write new text with a model.",
+        "score": "Say how well a model predicts texts, in bits and nats.",
+    },
+    "Look": {
+        "show": "Tell everything a model.onnx says of itself.",
+    },
+    "Have": {
+        "models": "List the models in exported/.",
+        "runs": "List trainings, or show or remove one.",
+        "corpora": "List the corpora that can be trained on by name.",
+        "plugins": "List cells, readers, tokenizers and samplers.",
+        "doctor": "Check what will run on this machine.",
+    },
+}
+MODULES = {name: f"textgen.commands.{name}" for commands in SECTIONS.values() for name in commands}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is called, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in MODULES:
+            return None
+        command = importlib.import_module(MODULES[name]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in MODULES:
+            from textgen.contracts.errors import unknown_name
+
+            raise unknown_name("command", args[0], MODULES)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl(list(commands.items()), col_max=14)
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog="textgen COMMAND --help tells more of each. Start with: textgen train --cell lstm",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="textgen-toolkit", message="textgen %(version)s")
+def textgen() -> None:
+    """Recurrent text generation: learn a text, leave one model.onnx, write new text anywhere."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command and exits: 0, 1 for a failure, 2 for the user's mistake, 130 and 143 when
+    interrupted or terminated."""
+    from textgen.screen import console
+
+    console.prepare_streams()
+    status = run(arguments)
+    sys.exit(status)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status, having said what went wrong."""
+    from textgen.screen import console
+
+    try:
+        result = textgen.main(args=arguments, prog_name="textgen", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        console.show_error(error.format_message(), _help_hint(error))
+        return 2
+    except TextgenError as error:
+        console.show_error(error.problem, error.remedy)
+        if debugging() and error.__cause__ is not None:
+            raise
+        return error.exit_status
+    except (KeyboardInterrupt, click.Abort):
+        console.show_notice("Interrupted.")
+        return 130
+    except BrokenPipeError:
+        return console.pipe_closed()
+    except Exception as error:
+        if debugging():
+            raise
+        text = " ".join(str(error).split())
+        console.show_error(
+            f"Something failed that should not: {type(error).__name__}: {text}",
+            "Run it again with --debug for the traceback, and please report it.",
+        )
+        return 1
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted: ``--debug``, or TEXTGEN_DEBUG in the environment."""
+    return bool(os.environ.get("TEXTGEN_DEBUG"))
+
+
+def _help_hint(error: click.ClickException) -> str:
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "textgen"
+    return f"{path} --help lists what it takes."
+
+
+if __name__ == "__main__":
+    main()

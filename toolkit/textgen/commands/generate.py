@@ -1,0 +1,96 @@
+"""``textgen generate``: write new text with a model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from textgen.commands.parameters import json_option, model_option, parse_sampler, with_registry
+from textgen.contracts.errors import UserError
+
+
+@click.command()
+@model_option
+@click.option("--prompt", default="", help="The text to go on from.")
+@click.option("--prompt-file", help="Read the prompt from a file; - is standard input.")
+@click.option("--length", default=500, show_default=True, help="Symbols to write, at most.")
+@click.option("--samples", default=1, show_default=True, help="How many texts to write.")
+@click.option(
+    "--temperature",
+    default=0.8,
+    show_default=True,
+    help="Below 1 safer, above 1 wilder; 0 is always the likeliest symbol.",
+)
+@click.option("--top-k", type=int, help="Only the K likeliest symbols.")
+@click.option("--top-p", type=float, help="Only the likeliest symbols that hold this probability.")
+@click.option("--min-p", type=float, help="Only symbols at least this likely beside the likeliest.")
+@click.option(
+    "--sampler",
+    "sampler_words",
+    multiple=True,
+    metavar="NAME[:OPTION=VALUE,...]",
+    help="A sampler by name; may be repeated, in order. Comes after the options above.",
+)
+@click.option("--seed", type=int, help="The same seed writes the same text. Random when left out.")
+@click.option("--stop", multiple=True, help="End a text before this string. May be repeated.")
+@click.option("--no-echo", is_flag=True, help="Do not repeat the prompt.")
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="What runs the model.",
+)
+@click.option("--threads", type=int, help="Threads of the CPU. Chosen by the model's size.")
+@json_option
+@with_registry
+def command(
+    registry: Any,
+    model_name: str | None,
+    prompt: str,
+    prompt_file: str | None,
+    sampler_words: tuple[str, ...],
+    no_echo: bool,
+    provider: str,
+    threads: int | None,
+    as_json: bool,
+    **sampling: Any,
+) -> None:
+    """Write new text with a model.
+
+    The text alone goes to standard output; everything else to standard error.
+    """
+    from textgen import api, shelf
+    from textgen.screen import console
+
+    path = shelf.find(model_name)
+    model = api.load(path, provider=provider, threads=threads, registry=registry)
+    if model_name is None:
+        console.show_notice(f"Model: {path}")
+    prompt = _prompt(prompt, prompt_file)
+    samplers = [parse_sampler(word) for word in sampler_words]
+    sampling["stop"] = tuple(sampling["stop"])
+    if as_json:
+        _as_json(model, prompt, samplers, sampling)
+    else:
+        _as_text(model, prompt, samplers, sampling, echo=not no_echo)
+
+
+def _prompt(prompt: str, prompt_file: str | None) -> str:
+    if prompt_file is None:
+        return prompt
+    if prompt:
+        raise UserError("--prompt and --prompt-file were both given.", "Give one of them.")
+    try:
+        if prompt_file == "-":
+            return sys.stdin.buffer.read().decode("utf-8")
+        return Path(prompt_file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{prompt_file} could not be read: {error.strerror}.", "Check it.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{prompt_file} is not UTF-8 at byte offset {error.start}.", "Convert it first."
+        ) from None

@@ -1,0 +1,94 @@
+"""Options that several commands share, so that they are spelt and explained once."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from textgen.contracts.errors import UserError
+from textgen.contracts.options import parse_assignments
+
+Command = Callable[..., Any]
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a line, for programs."
+)
+
+
+def with_registry(function: Command) -> Command:
+    """Adds ``--plugin``, ``--no-plugins`` and ``--debug``, and passes the ``registry``."""
+
+    @click.option(
+        "--plugin",
+        "plugin_files",
+        multiple=True,
+        metavar="FILE.py",
+        type=click.Path(path_type=Path),
+        help="Load a plugin from one file. May be repeated.",
+    )
+    @click.option("--no-plugins", is_flag=True, help="Load no third-party plugins.")
+    @debug_option
+    @functools.wraps(function)
+    def wrapper(*args: Any, plugin_files: tuple[Path, ...], no_plugins: bool, **kwargs: Any) -> Any:
+        from textgen.registry import discover
+        from textgen.screen import console
+
+        registry = discover(
+            third_party=not no_plugins, files=plugin_files, warn=console.show_warning
+        )
+        return function(*args, registry=registry, **kwargs)
+
+    return wrapper
+
+
+def debug_option(function: Command) -> Command:
+    """Adds ``--debug``, which the command line itself obeys."""
+
+    def remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value:
+            os.environ["TEXTGEN_DEBUG"] = "1"
+
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=remember,
+        is_eager=True,
+        help="Show tracebacks of failures.",
+    )(function)
+
+
+def model_option(function: Command) -> Command:
+    """Adds ``--onnx MODEL``."""
+    return click.option(
+        "--onnx",
+        "model_name",
+        metavar="MODEL",
+        help="A model file, or its name in exported/. The newest when left out.",
+    )(function)
+
+
+def assignments(words: tuple[str, ...], flag: str) -> dict[str, str]:
+    """``("a=1", "b=2")`` from a repeated ``flag`` as a dictionary."""
+    return parse_assignments(words, flag)
+
+
+def parse_sampler(word: str) -> tuple[str, dict[str, str]]:
+    """``top-k:k=40,other=2`` or ``dist:top-k:k=40`` as a name and its options, unchecked.
+
+    The options begin after the last colon that is followed by an equals sign.
+    """
+    head, equals, _ = word.partition("=")
+    if not equals:
+        return word, {}
+    name, colon, _ = head.rpartition(":")
+    if not colon or not name:
+        raise UserError(
+            f"--sampler {word!r} names no sampler.", "Write --sampler NAME:OPTION=VALUE."
+        )
+    return name, parse_assignments(word[len(name) + 1 :].split(","), "--sampler")

@@ -1,0 +1,159 @@
+"""What one document is: a file, a line, what stands between separators, or everything.
+
+``--documents files`` takes the reader's documents as they come, ``lines`` one a line (empty lines
+are passed over), ``none`` all of them as one text, and anything else is a SEPARATOR between
+documents, in which ``\\n`` and ``\\t`` may be written. Left out, it is ``files``, except that a
+single file that looks like a list is read as lines, and says so.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from textgen.contracts.errors import UserError
+from textgen.contracts.reader import Document, Reader
+
+FILES, LINES, NONE = "files", "lines", "none"
+
+LIST_SAMPLE = 1 << 18
+"""Characters that are looked at to tell a list from running text."""
+
+
+@dataclass(frozen=True)
+class DocumentSettings:
+    """How a corpus is cut into documents, and those into splits. None chooses from the text.
+
+    ``sizes`` are shares of the text in train, validation and test; ``seed`` draws random splits.
+    """
+
+    documents: str | None = None
+    split: str | None = None
+    sizes: tuple[float, float, float] = (90.0, 5.0, 5.0)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.split not in (None, "random", "tail"):
+            raise UserError(f"There is no split {self.split!r}.", "It is random or tail.")
+        if self.documents == "":
+            raise UserError(
+                "--documents needs a word: files, lines, none or a separator.",
+                "Write for example --documents '\\n\\n'.",
+            )
+        train, validation, test = self.sizes
+        if not (0 < train < float("inf") and 0 <= validation < float("inf")) or not (
+            0 <= test < float("inf")
+        ):
+            raise UserError(
+                f"Split sizes cannot be {train:g}/{validation:g}/{test:g}.",
+                "Shares of train, validation and test, for example 90/5/5.",
+            )
+
+
+def parse_sizes(text: str) -> tuple[float, float, float]:
+    """``90/5/5`` as three numbers: the shares of train, validation and test."""
+    try:
+        train, validation, test = (float(word) for word in text.split("/"))
+    except ValueError:
+        raise UserError(
+            f"Split sizes {text!r} are not three numbers.",
+            "Write the shares of train, validation and test, for example 90/5/5.",
+        ) from None
+    return train, validation, test
+
+
+def choose_documents(reader: Reader, settings: DocumentSettings, name: str) -> tuple[str, str]:
+    """What a document is in this corpus, and a notice where that was found by looking at it.
+
+    ``lines`` also stands for the records of a table: each is written for itself.
+    """
+    if reader.records:
+        return (settings.documents if settings.documents == NONE else LINES), ""
+    if settings.documents is not None:
+        return settings.documents, ""
+    documents = reader.documents()
+    if next(documents, None) is None or next(documents, None) is not None:
+        return FILES, ""
+    if not looks_like_list(_beginning(reader)):
+        return FILES, ""
+    return LINES, (
+        f"{name} looks like a list, so each line is a document "
+        "(--documents files reads it as one text)."
+    )
+
+
+def looks_like_list(text: str) -> bool:
+    """Whether ``text`` is many short different lines, none of them empty or like a sentence."""
+    lines = text.split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    if len(lines) < 20 or statistics.median(map(len, lines)) > 40 or max(map(len, lines)) > 200:
+        return False
+    sentences = sum(line.endswith((".", ",", ";", ":", "!", "?", "{", "}")) for line in lines)
+    indented = sum(line[:1].isspace() for line in lines)
+    few = len(lines) // 20
+    return (
+        "" not in lines
+        and sentences <= few
+        and indented <= few
+        and len(set(lines)) * 2 > len(lines)
+    )
+
+
+def arrange(reader: Reader, documents: str) -> Iterator[Document]:
+    """The documents of the corpus, cut as ``documents`` says. Each call reads from the start."""
+    if documents == NONE:
+        yield Document("all", _joined(reader.documents()))
+    elif documents == FILES or reader.records:
+        yield from reader.documents()
+    else:
+        separator = "\n" if documents == LINES else unescape(documents)
+        for document in reader.documents():
+            yield from _parts(document, separator)
+
+
+def unescape(separator: str) -> str:
+    """``\\n``, ``\\t`` and ``\\\\`` in a separator typed on a command line."""
+    escapes = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
+    return re.sub(r"\\[nt\\]", lambda match: escapes[match[0]], separator)
+
+
+def _parts(document: Document, separator: str) -> Iterator[Document]:
+    """The texts between separators, each a document of its own; empty ones are passed over."""
+    held = ""
+    number = 0
+    for piece in document.pieces:
+        *whole, held = (held + piece).split(separator)
+        for text in whole:
+            number += 1
+            if text:
+                yield Document(f"{document.name}:{number}", (text,), document.split)
+    if held:
+        yield Document(f"{document.name}:{number + 1}", (held,), document.split)
+
+
+def _joined(documents: Iterable[Document]) -> Iterator[str]:
+    """One text of all documents, a new line between two where there is none."""
+    last = "\n"
+    for document in documents:
+        first = True
+        for piece in filter(None, document.pieces):
+            if first and last != "\n":
+                yield "\n"
+            first, last = False, piece[-1]
+            yield piece
+
+
+def _beginning(reader: Reader) -> str:
+    """The first lines of the first document; the line cut short by the end of the sample is left
+    out."""
+    pieces = itertools.chain.from_iterable(document.pieces for document in reader.documents())
+    text = ""
+    for piece in pieces:
+        text += piece
+        if len(text) > LIST_SAMPLE:
+            return text[:LIST_SAMPLE].rpartition("\n")[0]
+    return text
