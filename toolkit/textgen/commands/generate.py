@@ -89,7 +89,9 @@ def _prompt(prompt: str, prompt_file: str | None) -> str:
             return sys.stdin.buffer.read().decode("utf-8")
         return Path(prompt_file).read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{prompt_file} could not be read: {error.strerror}.", "Check it.") from None
+        raise UserError(
+            f"{prompt_file} could not be read: {error.strerror}.", "Check it."
+        ) from None
     except UnicodeDecodeError as error:
         raise UserError(
             f"{prompt_file} is not UTF-8 at byte offset {error.start}.", "Convert it first."

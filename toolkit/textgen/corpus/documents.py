@@ -22,6 +22,9 @@ FILES, LINES, NONE = "files", "lines", "none"
 LIST_SAMPLE = 1 << 18
 """Characters that are looked at to tell a list from running text."""
 
+LONGEST = 1 << 26
+"""Characters of the longest document between separators, which is held in memory."""
+
 
 @dataclass(frozen=True)
 class DocumentSettings:
@@ -127,6 +130,11 @@ def _parts(document: Document, separator: str) -> Iterator[Document]:
     number = 0
     for piece in document.pieces:
         *whole, held = (held + piece).split(separator)
+        if len(held) > LONGEST:
+            raise UserError(
+                f"{document.name} has {LONGEST} characters without the separator {separator!r}.",
+                "Read it as running text: --documents files.",
+            )
         for text in whole:
             number += 1
             if text:

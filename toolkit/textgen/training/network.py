@@ -105,5 +105,5 @@ def _start_orthogonal(cell: Cell) -> None:
     """Square blocks of the recurrent weights start orthogonal (Saxe et al., arXiv 1312.6120)."""
     for name in cell.recurrent_weights:
         weight = cell.get_parameter(name)
-        for block in weight.data.split(weight.shape[1]):
+        for block in torch.split(weight.data, weight.shape[1]):
             nn.init.orthogonal_(block)

@@ -1,0 +1,119 @@
+"""Checkpoints: one safetensors file that holds a whole training, and knows when it is damaged.
+
+Its header's metadata holds what is not a tensor as JSON, and the SHA-256 of the file with that
+digest's own 64 characters written as zeros.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from textgen.contracts.errors import TextgenError, UserError
+from textgen.storage import write_bytes
+
+FORMAT = 1
+_BLANK = "0" * 64
+_MARK = b'"sha256":"'
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and JSON values by name."""
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Puts the checkpoint in the place of ``path``, whole or not at all."""
+    values = json.dumps({"format": FORMAT, **checkpoint.values}, sort_keys=True)
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()
+    }
+    data = save(tensors, metadata={"sha256": _BLANK, "values": values})
+    at = _digest_place(data)
+    digest = hashlib.sha256(data).hexdigest().encode()
+    write_bytes(path, data[:at] + digest + data[at + 64 :])
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in ``path``. Raises UserError where it is missing, TextgenError if damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"The checkpoint {path} could not be read: {error.strerror}.", "Check the run's folder."
+        ) from None
+    at = _digest_place(data)
+    blanked = data[:at] + _BLANK.encode() + data[at + 64 :]
+    if at < 0 or hashlib.sha256(blanked).hexdigest().encode() != data[at : at + 64]:
+        raise TextgenError(f"The checkpoint {path} is damaged.", "Use another one, or train again.")
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        values = json.loads(header["__metadata__"]["values"])
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise TextgenError(f"{path} is no checkpoint: {error}.", "Name another file.") from error
+    if values["format"] > FORMAT:
+        raise TextgenError(f"{path} was written by a newer textgen.", "Install the newer one.")
+    return Checkpoint(tensors, values)
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimizer's state as tensors and numbers."""
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, Any] = {}
+    for index, entries in optimizer.state_dict()["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+            elif value is not None:
+                numbers[f"{index}.{name}"] = value
+    return tensors, numbers
+
+
+def unpack_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], numbers: dict[str, Any]
+) -> None:
+    """Puts back what ``pack_optimizer`` took out."""
+    state: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    for name, number in numbers.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = number
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def pack_random(device: torch.device) -> dict[str, Tensor]:
+    """The state of torch's generators."""
+    states = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random.cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def unpack_random(tensors: dict[str, Tensor], device: torch.device) -> None:
+    """Puts the generators back to where they were."""
+    torch.set_rng_state(tensors["random.cpu"])
+    if device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def _digest_place(data: bytes) -> int:
+    """Where the digest's 64 characters begin in the header, or -1."""
+    length = int(np.frombuffer(data[:8], "<u8")[0]) if len(data) >= 8 else 0
+    found = data.find(_MARK, 8, min(len(data), 8 + length))
+    return found + len(_MARK) if found >= 0 else -1

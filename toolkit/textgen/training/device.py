@@ -1,0 +1,71 @@
+"""Where a network is taught, and in which precision: asked for, or found out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+
+from textgen.contracts.errors import TextgenError, UserError
+
+_PROBE_STEPS = 4
+
+
+def choose_device(wanted: str) -> torch.device:
+    """``auto`` is CUDA where it works, else the CPU; anything else must work.
+
+    Raises UserError for a device torch has no name for, TextgenError where it cannot be used.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise UserError(f"There is no device {wanted!r}.", "Write cpu, cuda or cuda:1.") from None
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise TextgenError(
+            f"The device {wanted} cannot be used: {reason}", "Use --device auto, or cpu."
+        ) from error
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """The context in which a step of this precision is computed."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def choose_precision(wanted: str, device: torch.device, step: Callable[[str], object]) -> str:
+    """``auto`` times ``step`` in float32 and bfloat16 and takes the faster.
+
+    bfloat16 in cuDNN's recurrent kernels needs cuDNN 9.13 (pytorch#164411), so what fails is not
+    chosen.
+    """
+    if wanted != "auto":
+        return wanted
+    seconds = {"float32": _timed(step, "float32", device)}
+    try:
+        seconds["bfloat16"] = _timed(step, "bfloat16", device)
+    except RuntimeError:
+        return "float32"
+    return min(seconds, key=lambda precision: seconds[precision])
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for what the device was given to do, before a clock is read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _timed(step: Callable[[str], object], precision: str, device: torch.device) -> float:
+    step(precision)
+    synchronize(device)
+    began = time.perf_counter()
+    for _ in range(_PROBE_STEPS):
+        step(precision)
+    synchronize(device)
+    return time.perf_counter() - began

@@ -1,0 +1,91 @@
+"""What happens in a training, told to whoever watches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textgen.training.evaluation import Loss
+
+
+@dataclass(frozen=True)
+class Started:
+    """The plan, before the first step."""
+
+    run: Path
+    cell: str
+    parameters: int
+    device: str
+    precision: str
+    steps: int
+    step: int
+    """The step it goes on from; 0 for a new training."""
+    symbols: int
+    """Symbols the budget will show, repeats counted."""
+    corpus_symbols: int
+    """Symbols in the training split."""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def epochs(self) -> float:
+        """How often the budget shows the corpus."""
+        return self.symbols / max(1, self.corpus_symbols)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step, from time to time. Losses are in nats a symbol."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    characters_per_second: float
+    seconds: float
+    seconds_left: float
+    epoch: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A validation on the way, on a part of the validation text."""
+
+    step: int
+    loss: Loss
+    best: bool
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A text the network wrote on the way."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint is on disk."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end, interrupted or not."""
+
+    step: int
+    interrupted: bool
+    losses: dict[str, Any]
+    seconds: float
+
+
+Event = Started | Progress | Evaluated | Sampled | Saved | Finished
+
+
+class Observer:
+    """Watches a training; does nothing unless overridden."""
+
+    def on(self, event: Event) -> None:
+        """Called with each event, in order."""

@@ -1,0 +1,134 @@
+"""A run's folder: settings, metrics, samples and checkpoints of one training.
+
+runs/<corpus>-<cell>/
+    run.json                what was trained, on what, with which settings
+    metrics.jsonl           one line an event
+    samples.txt             what the network wrote on the way
+    checkpoints/            last.safetensors, best.safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from textgen.contracts.errors import UserError, unknown_name
+from textgen.storage import append_line, explained, write_json
+
+RUNS = Path("runs")
+_NAME = re.compile(r"[^\w.-]+")
+
+
+class RunFolder:
+    """Reads and writes the files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best.safetensors"
+
+    def write_description(self, description: dict[str, Any]) -> None:
+        write_json(self.path / "run.json", description)
+
+    def description(self) -> dict[str, Any]:
+        """What ``run.json`` says. Raises UserError where this is no run."""
+        try:
+            described: dict[str, Any] = json.loads(
+                (self.path / "run.json").read_text(encoding="utf-8")
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self.path} is no run: {error}.", "textgen runs lists them."
+            ) from None
+        return described
+
+    def add_metrics(self, metrics: dict[str, Any]) -> None:
+        append_line(self.path / "metrics.jsonl", json.dumps(metrics))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All metrics; a line that a crash cut short is left out."""
+        found = []
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    continue
+        return found
+
+    def add_sample(self, step: int, text: str) -> None:
+        append_line(self.path / "samples.txt", f"--- after {step} steps\n{text}\n")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the run for one training. Raises UserError where another has it."""
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"Another training is at work in {self.path}.", "Wait for it, or use --name."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path) -> RunFolder:
+    """A folder that is not there yet: ``<corpus>-<cell>``, then ``-2``, ``-3``.
+
+    A ``name`` that exists is refused with UserError, or emptied with ``force``.
+    """
+    if name is not None:
+        if not name or _NAME.search(name) or name.startswith("."):
+            raise UserError(f"{name!r} cannot name a run.", "Use letters, digits, - and _.")
+        path = runs / name
+        if path.exists():
+            if not force:
+                raise UserError(f"The run {path} exists.", "Choose another name, or add --force.")
+            with RunFolder(path).locked():
+                pass
+            shutil.rmtree(path)
+        return RunFolder(path)
+    base = _NAME.sub("-", f"{corpus}-{cell}").strip("-.")
+    number = 1
+    while (path := runs / (base if number == 1 else f"{base}-{number}")).exists():
+        number += 1
+    return RunFolder(path)
+
+
+def find_run(name: str, runs: Path = RUNS) -> RunFolder:
+    """The run in the folder ``name``, or of that name in ``runs``."""
+    for path in (Path(name), runs / name):
+        if (path / "run.json").is_file():
+            return RunFolder(path)
+    raise unknown_name("run", name, [run.name for run in all_runs(runs)])
+
+
+def all_runs(runs: Path = RUNS) -> list[RunFolder]:
+    """The runs in ``runs``, newest first."""
+    found = [path.parent for path in runs.glob("*/run.json")]
+    return [
+        RunFolder(path) for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True)
+    ]

@@ -1,0 +1,100 @@
+"""Settings of a training: each a documented option, with its unit and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from textgen.contracts.errors import UserError
+from textgen.contracts.options import build_options, option, options_dict
+
+BUDGETS = ("minutes", "steps", "epochs", "tokens")
+DEFAULT_MINUTES = 2.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is built and taught."""
+
+    hidden_size: int = option(256, "units in each layer", minimum=1)
+    layers: int = option(1, "recurrent layers", minimum=1, maximum=64)
+    embedding_size: int = option(64, "size of a symbol's vector; 0 feeds 1-of-k", minimum=0)
+    dropout: float = option(0.15, "share of each layer's output dropped", minimum=0, below=1)
+
+    batch_size: int = option(32, "streams of text learnt side by side", minimum=1)
+    sequence_length: int = option(64, "symbols a stream advances in a step", minimum=1)
+    reset_probability: float = option(
+        0.03, "chance that a stream forgets its state at a step", minimum=0, maximum=1
+    )
+
+    optimizer: str = option(
+        "adamw", "what turns gradients into steps", choices=("adamw", "rmsprop", "adagrad", "sgd")
+    )
+    learning_rate: float = option(8e-3, "largest step size", above=0)
+    weight_decay: float = option(0.0, "decay of the weights towards zero", minimum=0)
+    beta1: float = option(0.9, "AdamW's decay of the gradient's mean", minimum=0, below=1)
+    beta2: float = option(0.99, "AdamW's decay of its square; RMSProp's too", minimum=0, below=1)
+    momentum: float = option(0.0, "momentum of SGD and RMSProp", minimum=0, below=1)
+    clip: float = option(1.0, "largest norm of the gradient; 0 is none", minimum=0)
+    warmup_steps: int = option(50, "steps in which the learning rate rises", minimum=0)
+    schedule: str = option(
+        "cosine", "how the learning rate falls", choices=("cosine", "step", "constant")
+    )
+    decay_rate: float = option(0.97, "factor of the step schedule", above=0, maximum=1)
+    decay_steps: int = option(1000, "steps between its factors", minimum=1)
+
+    minutes: float | None = option(None, "budget in minutes of training", above=0)
+    steps: int | None = option(None, "budget in optimizer steps", minimum=1)
+    epochs: float | None = option(None, "budget in passes over the corpus", above=0)
+    tokens: int | None = option(None, "budget in symbols seen", minimum=1)
+
+    evaluate_every: int = option(0, "steps between validations; 0 is ten in all", minimum=0)
+    sample_every: int = option(0, "steps between samples; 0 is ten in all", minimum=0)
+    checkpoint_every: int = option(0, "steps between checkpoints; 0 is ten in all", minimum=0)
+    seed: int = option(1, "of everything random", minimum=0, maximum=2**63 - 1)
+    device: str = option("auto", "auto is CUDA where there is one, else the CPU")
+    precision: str = option(
+        "auto", "auto takes the faster by a short probe", choices=("auto", "float32", "bfloat16")
+    )
+
+    @property
+    def budget(self) -> tuple[str, float]:
+        """Which budget was given, and its amount."""
+        given = [(name, getattr(self, name)) for name in BUDGETS]
+        given = [(name, amount) for name, amount in given if amount is not None]
+        return given[0] if given else ("minutes", DEFAULT_MINUTES)
+
+    def interval(self, every: int, steps: int) -> int:
+        """``every``, or what makes ten of them in ``steps``."""
+        return every or max(1, -(-steps // 10))
+
+
+def build_settings(given: Mapping[str, Any]) -> Settings:
+    """Settings from what was given, None meaning the default. Raises UserError."""
+    settings: Settings = build_options(
+        Settings, {name: value for name, value in given.items() if value is not None}, "training"
+    )
+    budgets = [name for name in BUDGETS if getattr(settings, name) is not None]
+    if len(budgets) > 1:
+        flags = " and ".join(f"--{name}" for name in budgets)
+        raise UserError(f"{flags} were given together.", "Give one budget.")
+    return settings
+
+
+def settings_dict(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON values, those left at None out."""
+    return {name: value for name, value in options_dict(settings).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class CellChoice:
+    """Which cell: its name, where it comes from, its options."""
+
+    name: str
+    distribution: str
+    options: Any
+    digest: str | None = None
+    """SHA-256 of the plugin's file, where it came from one."""
+
+    extra: Mapping[str, Any] = field(default_factory=dict)
