@@ -1,4 +1,4 @@
-"""Recipes of the corpora that can be named: where each text comes from, never the text itself."""
+"""Recipes of the corpora that can be named; SOURCES.md tells each text's origin and licence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ TEXTGEN_CONTRACT = 1
 
 @hookimpl
 def textgen_corpora() -> dict[str, Traversable]:
-    """Every .toml beside this file, by its name."""
-    recipes = (place for place in files(__name__).iterdir() if place.name.endswith(".toml"))
-    return {place.name.removesuffix(".toml"): place for place in recipes}
+    return {
+        place.name.removesuffix(".toml"): place
+        for place in files(__name__).iterdir()
+        if place.name.endswith(".toml")
+    }

@@ -41,6 +41,27 @@ def replacing(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill; when the block ends well, it takes the place of the folder ``path``.
+
+    If anything fails, ``path`` is as it was. Sync what must last through a power cut yourself.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        try:
+            yield aside
+            aside.chmod(0o777 & ~_umask())
+            if path.exists():
+                shutil.rmtree(path)
+            aside.replace(path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        sync_folder(path.parent)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Puts ``data`` in the place of ``path``, whole or not at all."""
     with replacing(path) as aside:

@@ -60,7 +60,7 @@ def without_bom_and_crlf(pieces: Iterator[str]) -> Iterator[str]:
 def check_encoding(encoding: str) -> None:
     """Raises UserError for a codec that Python does not have, or that yields no text."""
     try:
-        b"".decode(encoding)
+        b"text".decode(encoding, "replace")
         codecs.getincrementaldecoder(encoding)
     except (LookupError, ValueError) as error:
         raise UserError(

@@ -9,7 +9,7 @@ from typing import Any
 
 from textgen.contracts.errors import UserError
 from textgen.contracts.reader import Document, Reader
-from textgen_readers.files import Source, check_encoding, read_text
+from textgen_readers.files import PIECE_BYTES, Source, check_encoding, read_text
 
 LONGEST = 1 << 26
 """Characters of the longest line that is held in memory."""
@@ -53,7 +53,7 @@ class RecordReader(Reader):
         for name, path in self._files.files():
             for number, text in self.texts(name, path):
                 if text:
-                    yield Document(f"{name}:{number}", (text,))
+                    yield Document(f"{name}:{number}", _pieces(text))
 
     def texts(self, name: str, path: Path) -> Iterator[tuple[int, str]]:
         """The line number and the text of each record in one file."""
@@ -105,6 +105,12 @@ def lacking(field: str, where: str, known: Iterable[str]) -> UserError:
         f"{where} has no field {field!r}.",
         f"It has: {listing}. Choose with --reader-option field=NAME or --template '{{NAME}}'.",
     )
+
+
+def _pieces(text: str) -> tuple[str, ...]:
+    if len(text) <= PIECE_BYTES:
+        return (text,)
+    return tuple(text[i : i + PIECE_BYTES] for i in range(0, len(text), PIECE_BYTES))
 
 
 def _parse(template: str) -> list[tuple[str, str | None]]:

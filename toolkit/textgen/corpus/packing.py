@@ -162,14 +162,15 @@ class _Packing:
                 yield piece
 
         for document in arrange(self._reader, documents):
-            if type(document.pieces) is tuple:  # records: no generator for each of millions
-                done += sum(map(len, document.pieces))
+            pieces = document.pieces
+            if type(pieces) is tuple:  # records: no generator for each of millions
+                done += len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
                 if done - told >= _PIECE:
                     told = done
                     self._progress(stage, done, self._characters)
                 yield document
             else:
-                yield Document(document.name, watched(document.pieces), document.split)
+                yield Document(document.name, watched(pieces), document.split)
         self._characters = done
         self._progress(stage, done, done)
 
@@ -242,11 +243,11 @@ class _Writer:
         """Encodes one document: short ones wait for others, long ones stream."""
         split = UNSAID if document.split is None else _split_number(document)
         pieces = document.pieces
-        if type(pieces) is tuple and len(pieces) == 1 and len(pieces[0]) < _BATCH:
-            if pieces[0]:
+        if type(pieces) is tuple and len(pieces) == 1 and (length := len(pieces[0])) < _BATCH:
+            if length:
                 self._batch.append(pieces[0])
                 self._batch_splits.append(split)
-                self._batch_length += len(pieces[0])
+                self._batch_length += length
                 if self._batch_length >= _BATCH:
                     self._flush()
             return

@@ -1,0 +1,145 @@
+"""The chain of samplers between the logits and the draw."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from textgen.contracts.errors import UserError
+from textgen.contracts.options import build_options, describe
+from textgen.contracts.sampler import GraphSampler, Sampler, SamplerState
+from textgen.contracts.tokenizer import Vocabulary
+
+SamplerChoice = Sampler | str | tuple[str, Mapping[str, Any]]
+"""A sampler, its name, or its name and options."""
+
+Loader = Callable[[str], type[Sampler]]
+
+
+@dataclass(frozen=True)
+class Link:
+    """One sampler of a chain, with its run-time options apart from those that shape it."""
+
+    sampler: Sampler
+    numbers: tuple[str, ...]
+    """Names of the options that are numbers, given at run time as (B, 1) arrays."""
+
+    @property
+    def in_graph(self) -> bool:
+        return isinstance(self.sampler, GraphSampler)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for links whose graphs are the same."""
+        options = self.sampler.options
+        fixed = [
+            (field.name, getattr(options, field.name))
+            for field in dataclasses.fields(options)
+            if field.name not in self.numbers
+        ]
+        return (type(self.sampler), tuple(fixed), tuple(self.sampler.state_shapes().items()))
+
+    def values(self, streams: int) -> dict[str, np.ndarray]:
+        """The run-time options of ``streams`` rows, (B, 1) each."""
+        found = {}
+        for name in self.numbers:
+            value = getattr(self.sampler.options, name)
+            dtype = np.int64 if isinstance(value, int) else np.float32
+            found[name] = np.full((streams, 1), value, dtype)
+        return found
+
+
+class Chain:
+    """Samplers in their order, and whether text may end."""
+
+    def __init__(self, links: Sequence[Link], vocabulary: Vocabulary, *, ends: bool) -> None:
+        self.links = tuple(links)
+        self.vocabulary = vocabulary
+        self.ends = ends
+
+    @property
+    def in_graph(self) -> bool:
+        """Whether every sampler can run inside the loop."""
+        return all(link.in_graph for link in self.links)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (self.ends, *(link.key for link in self.links))
+
+    def options(self, streams: int) -> list[dict[str, np.ndarray]]:
+        return [link.values(streams) for link in self.links]
+
+    def initial_state(self, streams: int) -> list[SamplerState]:
+        return [link.sampler.initial_state(streams) for link in self.links]
+
+    def adjust(
+        self, logits: np.ndarray, states: list[SamplerState], options: list[dict[str, np.ndarray]]
+    ) -> np.ndarray:
+        """The whole chain in numpy; the boundary is forbidden first where text does not end."""
+        if not self.ends:
+            logits = logits.copy()
+            logits[:, self.vocabulary.boundary] = -np.inf
+        for link, state, numbers in zip(self.links, states, options, strict=True):
+            fixed = vars(link.sampler.options) if link.sampler.options is not None else {}
+            logits = link.sampler.adjust(logits, state, SimpleNamespace(**{**fixed, **numbers}))
+        return logits
+
+    def accept(
+        self, ids: np.ndarray, logprobs: np.ndarray, states: list[SamplerState]
+    ) -> list[SamplerState]:
+        return [
+            link.sampler.accept(ids, logprobs, state)
+            for link, state in zip(self.links, states, strict=True)
+        ]
+
+
+def build_chain(
+    vocabulary: Vocabulary,
+    load: Loader,
+    choices: Sequence[SamplerChoice],
+    *,
+    ends: bool,
+) -> Chain:
+    """The chain of ``choices``. Raises UserError for unknown samplers and impossible options."""
+    links = []
+    for choice in choices:
+        if isinstance(choice, Sampler):
+            sampler = choice
+        else:
+            name, given = (choice, {}) if isinstance(choice, str) else choice
+            plugin = load(name)
+            options = build_options(plugin.Options, given, f"sampler {name!r}")
+            sampler = plugin(vocabulary, options)
+        links.append(Link(sampler, _numbers(type(sampler).Options)))
+    return Chain(links, vocabulary, ends=ends)
+
+
+def convenience(
+    temperature: float, top_k: int | None, top_p: float | None, min_p: float | None
+) -> list[SamplerChoice]:
+    """The samplers of the plain options, in transformers' order. Temperature 0 is greedy."""
+    if temperature == 0:
+        return ["greedy"]
+    if not (temperature > 0 and np.isfinite(temperature)):
+        raise UserError(
+            f"The temperature cannot be {temperature:g}.", "It is 0 or more; 0.8 is usual."
+        )
+    chosen: list[SamplerChoice] = [("temperature", {"temperature": temperature})]
+    if temperature == 1:
+        chosen = []
+    if top_k is not None:
+        chosen.append(("top-k", {"k": top_k}))
+    if top_p is not None:
+        chosen.append(("top-p", {"p": top_p}))
+    if min_p is not None:
+        chosen.append(("min-p", {"p": min_p}))
+    return chosen
+
+
+def _numbers(options: type) -> tuple[str, ...]:
+    return tuple(i.name for i in describe(options) if i.type in (int, float) and not i.optional)

@@ -1,0 +1,60 @@
+"""Writes ONNX graphs: the ``Graph`` that samplers get, and the core's own loop is made with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+PREFIX = "textgen/"
+"""Begins every name made here, so that none meets a name of the step graph."""
+
+
+class GraphBuilder:
+    """Nodes and constants in the order they are asked for. Implements ``contracts.sampler.Graph``.
+
+    ``scope`` tells the names of one graph from those of another it is nested in.
+    """
+
+    def __init__(self, scope: str = "") -> None:
+        self._scope = f"{PREFIX}{scope}"
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self._constants: dict[tuple[bytes, str, tuple[int, ...]], str] = {}
+
+    def op(self, op_type: str, *inputs: str, **attributes: Any) -> str:
+        """Adds a node with one output and returns its name."""
+        return self.ops(op_type, *inputs, outputs=1, **attributes)[0]
+
+    def ops(self, op_type: str, *inputs: str, outputs: int, **attributes: Any) -> tuple[str, ...]:
+        """Adds a node with several outputs and returns their names."""
+        name = f"{self._scope}{op_type}_{len(self.nodes)}"
+        names = tuple(f"{name}.{i}" for i in range(outputs))
+        self.nodes.append(helper.make_node(op_type, list(inputs), names, name=name, **attributes))
+        return names
+
+    def constant(self, value: np.ndarray) -> str:
+        """The name of a constant; equal ones are stored once."""
+        key = (value.tobytes(), str(value.dtype), value.shape)
+        if key not in self._constants:
+            name = f"{self._scope}constant_{len(self._constants)}"
+            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+            self._constants[key] = name
+        return self._constants[key]
+
+    def integers(self, *values: int) -> str:
+        """A constant int64 vector."""
+        return self.constant(np.array(values, np.int64))
+
+    def scalar(self, value: float) -> str:
+        """A constant float32 scalar."""
+        return self.constant(np.array(value, np.float32))
+
+
+def tensor(name: str, dtype: Any, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    """An input or output of a graph; a word in ``shape`` names a free dimension."""
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.make_tensor_value_info(name, kind, list(shape))
