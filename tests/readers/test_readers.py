@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from textgen.conformance.check_reader import check_reader
 from textgen.conformance.rules import BrokenRuleError
 from textgen.contracts.errors import UserError
@@ -48,7 +49,7 @@ def write(path: Path, data: str | bytes) -> Path:
         (Text, "a.txt", "some text\n" * 300_000),
         (Lines, "a.txt", "one\ntwo\n\nthree"),
         (JsonLines, "a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'),
-        (Csv, "a.csv", "text,n\none,1\n\"two\nlines\",2\n"),
+        (Csv, "a.csv", 'text,n\none,1\n"two\nlines",2\n'),
         (Tsv, "a.tsv", "text\tn\none\t1\n"),
     ],
 )
@@ -63,7 +64,13 @@ def test_kit(kind: type[Reader], name: str, content: str, tmp_path: Path) -> Non
 def test_folder_in_sorted_order(tmp_path: Path) -> None:
     for name in ("b.py", "a/z.py", "a/b.py", "a.py", ".git/x.py", "a/.hidden.py", "c.txt"):
         write(tmp_path / name, f"text of {name}")
-    assert [name for name, _ in read(Text, tmp_path)] == ["a.py", "a/b.py", "a/z.py", "b.py", "c.txt"]
+    assert [name for name, _ in read(Text, tmp_path)] == [
+        "a.py",
+        "a/b.py",
+        "a/z.py",
+        "b.py",
+        "c.txt",
+    ]
     chosen = read(Text, tmp_path, include="*.py", exclude="a/*")
     assert [name for name, _ in chosen] == ["a.py", "b.py"]
     with pytest.raises(UserError, match="none of which"):
@@ -246,7 +253,9 @@ def test_template_reaches_no_attributes(tmp_path: Path) -> None:
 
 
 def test_csv(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", 'school,name\r\nA,"Ann, ""the"" first"\r\nB,"two\r\nlines"\r\n')
+    path = write(
+        tmp_path / "a.csv", 'school,name\r\nA,"Ann, ""the"" first"\r\nB,"two\r\nlines"\r\n'
+    )
     assert texts(Csv, path) == ["A", "B"]
     assert texts(Csv, path, field="name") == ['Ann, "the" first', "two\nlines"]
     assert texts(Csv, path, template="{school}|{name}")[1] == "B|two\nlines"

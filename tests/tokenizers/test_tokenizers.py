@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from textgen.conformance.check_tokenizer import check_round_trip, check_safe_cut, check_tokenizer
 from textgen.conformance.rules import BrokenRuleError
 from textgen.contracts.options import build_options
@@ -42,9 +43,7 @@ def test_kit_words_with_options(options: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_of_unicode(kind: type[Tokenizer]) -> None:
-    everything = "".join(
-        chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000
-    )
+    everything = "".join(chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000)
     tokenizer = learn(kind, everything)
     ids, unknown = tokenizer.encode(everything)
     assert not unknown

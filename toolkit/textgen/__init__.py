@@ -11,9 +11,9 @@ Nothing heavy is imported until it is used, and what runs a model never imports 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from textgen.api import Run, load, open_corpus, train
+    from textgen.api import Run, export_run, load, open_corpus, resume, train
 
-__all__ = ["Run", "load", "open_corpus", "train"]
+__all__ = ["Run", "export_run", "load", "open_corpus", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -201,12 +201,19 @@ def _binary(name: str) -> UserError:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = Path(root, name)
             if not name.startswith(".") and path.is_file():
                 yield path
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(
+        f"The folder {error.filename} could not be read: {error.strerror}.",
+        "Check its permissions.",
+    ) from error
 
 
 def _name(file: Path, folder: Path) -> str:

@@ -28,16 +28,6 @@ class Greedy(Sampler):
         chosen = graph.op("Equal", symbols, graph.op("ArgMax", logits, axis=1, keepdims=1))
         return graph.op("Where", chosen, logits, graph.constant(np.array(-np.inf, np.float32)))
 
-    def accept_graph(
-        self,
-        graph: Graph,
-        ids: str,
-        logprobs: str,
-        state: Mapping[str, str],
-        options: Mapping[str, str],
-    ) -> Mapping[str, str]:
-        return {}
-
 
 @hookimpl
 def textgen_samplers() -> dict[str, type[Sampler]]:

@@ -34,16 +34,6 @@ class Temperature(Sampler):
     ) -> str:
         return graph.op("Div", logits, options["temperature"])
 
-    def accept_graph(
-        self,
-        graph: Graph,
-        ids: str,
-        logprobs: str,
-        state: Mapping[str, str],
-        options: Mapping[str, str],
-    ) -> Mapping[str, str]:
-        return {}
-
 
 @hookimpl
 def textgen_samplers() -> dict[str, type[Sampler]]:

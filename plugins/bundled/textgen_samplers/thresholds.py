@@ -35,16 +35,6 @@ class ThresholdSampler(Sampler):
         kept = graph.op("GreaterOrEqual", logits, self.threshold_graph(graph, logits, options))
         return graph.op("Where", kept, logits, graph.constant(np.array(-np.inf, np.float32)))
 
-    def accept_graph(
-        self,
-        graph: Graph,
-        ids: str,
-        logprobs: str,
-        state: Mapping[str, str],
-        options: Mapping[str, str],
-    ) -> Mapping[str, str]:
-        return {}
-
 
 def descending(logits: np.ndarray) -> np.ndarray:
     """Each row sorted, the highest first."""

@@ -79,7 +79,7 @@ def _summary(document: Document) -> tuple[str, str, str | None]:
 
 def _check_restart(reader: Reader, first: Summary) -> None:
     begun = reader.documents()
-    next(begun)
+    next(begun, None)
     again = [_summary(document) for document in reader.documents()]
     require(
         again == first,

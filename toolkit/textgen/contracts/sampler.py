@@ -60,6 +60,17 @@ class Sampler(ABC):
         """
         return state
 
+    def accept_graph(
+        self,
+        graph: Graph,
+        ids: str,
+        logprobs: str,
+        state: Mapping[str, str],
+        options: Mapping[str, str],
+    ) -> Mapping[str, str]:
+        """``accept`` as operators: the names of the next states. Override both or neither."""
+        return state
+
 
 class Graph(Protocol):
     """Writes standard ONNX operators (opset 20); tensors are named by strings."""

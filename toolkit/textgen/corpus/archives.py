@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -19,6 +21,7 @@ LARGEST = 4 << 30
 
 MOST_FILES = 200_000
 _CHUNK = 1 << 20
+_DECODERS = (EOFError, zlib.error, lzma.LZMAError)
 
 
 def wanted(name: str, members: tuple[str, ...], exclude: tuple[str, ...]) -> bool:
@@ -34,25 +37,31 @@ def texts(
     """The wanted regular files in a zip or tar archive, or the file itself, named ``name``.
 
     Links and devices are passed over. A ``.gz`` among them is unpacked, and loses the ending. Each
-    file is to be read before the next is asked for. Raises FetchError for a damaged archive and for
-    a wanted member whose name leads out of the folder.
+    file is to be read before the next is asked for. Raises FetchError for a wanted member whose
+    name leads out of the folder; read inside ``damage_explained``.
     """
+    if zipfile.is_zipfile(archive):
+        found = _zipped(archive, members, exclude)
+    elif tarfile.is_tarfile(archive):
+        found = _tarred(archive, members, exclude)
+    else:
+        found = _single(archive, name)
+    for number, (member, file) in enumerate(found):
+        if number >= MOST_FILES:
+            raise FetchError(f"{name} holds more than {MOST_FILES} files.", "Choose members.")
+        _check_name(member, name)
+        with _unpacked(member, file) as (plain, content):
+            yield plain, content
+
+
+@contextmanager
+def damage_explained(name: str) -> Iterator[None]:
+    """Turns what the unpackers raise about a damaged archive into a FetchError."""
     try:
-        if zipfile.is_zipfile(archive):
-            found = _zipped(archive, members, exclude)
-        elif tarfile.is_tarfile(archive):
-            found = _tarred(archive, members, exclude)
-        else:
-            found = _single(archive, name)
-        for number, (member, file) in enumerate(found):
-            if number >= MOST_FILES:
-                raise FetchError(f"{name} holds more than {MOST_FILES} files.", "Choose members.")
-            _check_name(member, name)
-            with _unpacked(member, file) as (plain, content):
-                yield plain, content
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        yield
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, *_DECODERS) as error:
         raise FetchError(
-            f"{name} is a damaged archive: {error}.", "Remove it from the cache and fetch it again."
+            f"{name} is a damaged archive: {error}.", "Fetch or make it again."
         ) from error
 
 

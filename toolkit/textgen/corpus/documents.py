@@ -106,15 +106,15 @@ def looks_like_list(text: str) -> bool:
     )
 
 
-def arrange(reader: Reader, documents: str) -> Iterator[Document]:
-    """The documents of the corpus, cut as ``documents`` says. Each call reads from the start."""
+def arrange(found: Iterable[Document], documents: str, records: bool) -> Iterator[Document]:
+    """The documents a reader found, cut as ``documents`` says; ``records`` are not cut further."""
     if documents == NONE:
-        yield Document("all", _joined(reader.documents()))
-    elif documents == FILES or reader.records:
-        yield from reader.documents()
+        yield Document("all", _joined(found))
+    elif documents == FILES or records:
+        yield from found
     else:
         separator = "\n" if documents == LINES else unescape(documents)
-        for document in reader.documents():
+        for document in found:
             yield from _parts(document, separator)
 
 

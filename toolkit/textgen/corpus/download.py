@@ -21,7 +21,8 @@ LARGEST = 8 << 30
 """Bytes of the largest download."""
 
 _CHUNK = 1 << 18
-_TRIES = 5
+_TRIES = 5  # without progress between them
+_PROGRESS = 1 << 20
 
 
 class FetchError(TextgenError):
@@ -100,16 +101,15 @@ class _Part:
 
 def _fetch(part: _Part, progress: Any, patience: float, timeout: float) -> bool:
     """Tries until all has arrived; whether it came in more than one stretch."""
-    stretches = 0
-    reason = ""
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(patience * 2 ** (attempt - 1))
+    resumed = part.have() > 0
+    failures = 0
+    while failures < _TRIES:
+        if failures:
+            time.sleep(patience * 2 ** (failures - 1))
         before = part.have()
         try:
-            stretches += 1 + (attempt == 0 and before > 0)
             if _stretch(part, progress, timeout):
-                return stretches > 1
+                return resumed
             reason = "the connection was closed"
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code not in (408, 416, 429):
@@ -126,6 +126,8 @@ def _fetch(part: _Part, progress: Any, patience: float, timeout: float) -> bool:
             if isinstance(error, OSError) and error.filename is not None:
                 raise  # the disk, not the net
             reason = str(error) or type(error).__name__
+        resumed = True
+        failures = 1 if part.have() - before > _PROGRESS else failures + 1
     arrived = f" after {part.have()} of {part.total or '?'} bytes" if part.have() else ""
     raise FetchError(
         f"{part.url} could not be fetched{arrived}: {reason}.",

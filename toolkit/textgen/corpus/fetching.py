@@ -57,6 +57,8 @@ def open_recipe(recipe: Recipe, cache: Path, progress: Progress | None = None) -
         with FileLock(folder.with_name(folder.name + ".lock")):
             if (built := find_built(recipe, cache)) is not None:
                 return built
+            for left in folder.parent.glob(f".{folder.name}.*.part"):  # of a build that was killed
+                shutil.rmtree(left, ignore_errors=True)
             with storage.replacing_folder(folder) as aside:
                 (aside / "text").mkdir()
                 sha256 = _Build(recipe, cache, aside / "text", progress).run()
@@ -186,8 +188,9 @@ class _Build:
 
     def _unpack(self, archive: Path, name: str) -> None:
         chosen = self._source.members, self._source.exclude
-        for member, content in archives.texts(archive, name, *chosen):
-            self._take(member, content)
+        with archives.damage_explained(name):
+            for member, content in archives.texts(archive, name, *chosen):
+                self._take(member, content)
 
     def _take(self, name: str, content: IO[bytes]) -> None:
         """Keeps one text, as its own file or, for a literal, as a file a value."""

@@ -119,13 +119,13 @@ class _Packing:
 
     def run(self, tokenizer_class: type[Tokenizer], options: Any, name: str) -> dict[str, Any]:
         documents, notice = choose_documents(self._reader, self._settings, name)
-        tokenizer = tokenizer_class.learn(self._watched("reading", documents), options)
+        tokenizer = tokenizer_class.learn(self._documents("reading", documents), options)
         scratch = Path(tempfile.mkdtemp(prefix=".scratch-", dir=self._folder))
         try:
             with storage.replacing(self._folder / packed.IDS) as path:
                 writer = _Writer(tokenizer, self._settings.seed, documents, path, scratch)
                 with writer:
-                    for document in self._watched("packing", documents):
+                    for document in self._documents("packing", documents):
                         writer.add(document)
                 writer.check(name)
             split = choose_split(writer.table, documents, self._settings, scratch, name)
@@ -148,8 +148,11 @@ class _Packing:
             "notices": [n for n in (notice, *writer.notices(name), *_missing(counts)) if n],
         }
 
-    def _watched(self, stage: str, documents: str) -> Iterator[Document]:
-        """The documents, telling the progress and counting their characters on the way."""
+    def _documents(self, stage: str, documents: str) -> Iterator[Document]:
+        return arrange(self._watched(stage), documents, self._reader.records)
+
+    def _watched(self, stage: str) -> Iterator[Document]:
+        """What the reader finds, telling the progress and counting their characters on the way."""
         done = told = 0
 
         def watched(pieces: Iterable[str]) -> Iterator[str]:
@@ -161,7 +164,7 @@ class _Packing:
                     self._progress(stage, done, self._characters)
                 yield piece
 
-        for document in arrange(self._reader, documents):
+        for document in self._reader.documents():
             pieces = document.pieces
             if type(pieces) is tuple:  # records: no generator for each of millions
                 done += len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))

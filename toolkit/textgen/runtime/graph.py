@@ -41,7 +41,7 @@ class GraphBuilder:
         key = (value.tobytes(), str(value.dtype), value.shape)
         if key not in self._constants:
             name = f"{self._scope}constant_{len(self._constants)}"
-            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+            self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
             self._constants[key] = name
         return self._constants[key]
 

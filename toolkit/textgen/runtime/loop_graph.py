@@ -7,6 +7,7 @@ forced (a prompt's), and *reading*, in which all are forced and their log probab
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -189,7 +190,7 @@ def _carry_samplers(
         if not states[number]:
             continue
         options = {name: NAMES.option(number, name) for name in link.numbers}
-        following = link.sampler.accept_graph(body, ids, logprobs, states[number], options)  # type: ignore[attr-defined]
+        following = link.sampler.accept_graph(body, ids, logprobs, states[number], options)
         for name, shape in link.sampler.state_shapes().items():
             inside = states[number][name]
             carried.append(
@@ -208,7 +209,7 @@ def _looped(
     body: GraphBuilder,
     turn: str,
     carried: list[_Carried],
-    scans: list[tuple[str, str, type]],
+    scans: Sequence[tuple[str, str, type]],
     inputs: list[onnx.ValueInfoProto],
 ) -> onnx.ModelProto:
     """Puts the step and what follows it into the body of a Loop, and that into a model."""

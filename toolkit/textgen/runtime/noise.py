@@ -32,7 +32,7 @@ def philox4x32_10(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
 
 
 def noise(seed: int, streams: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Numbers in [0, 1) for symbol ``positions`` (T,) or (T, B) of ``streams`` (B,): float32 (T, B).
+    """Numbers in [0, 1), float32 (T, B), for ``positions`` (T,) or (T, B) of ``streams`` (B,).
 
     The first word of Philox, its upper 24 bits; the key is the seed, the counter (position, stream,
     0, 0).

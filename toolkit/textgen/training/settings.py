@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from textgen.contracts.errors import UserError
@@ -85,16 +85,3 @@ def build_settings(given: Mapping[str, Any]) -> Settings:
 def settings_dict(settings: Settings) -> dict[str, Any]:
     """The settings as JSON values, those left at None out."""
     return {name: value for name, value in options_dict(settings).items() if value is not None}
-
-
-@dataclass(frozen=True)
-class CellChoice:
-    """Which cell: its name, where it comes from, its options."""
-
-    name: str
-    distribution: str
-    options: Any
-    digest: str | None = None
-    """SHA-256 of the plugin's file, where it came from one."""
-
-    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -99,15 +99,8 @@ class Trainer:
         self._device = devices.choose_device(settings.device)
         torch.manual_seed(settings.seed)
         vocabulary = corpus.vocabulary
-        self.network = Network(
-            cell_class,
-            vocabulary.size,
-            hidden_size=settings.hidden_size,
-            layers=settings.layers,
-            embedding_size=settings.embedding_size,
-            dropout=settings.dropout,
-            cell_options=cell_options,
-        ).to(self._device)
+        network = build_network(vocabulary.size, cell_class, cell_options, settings)
+        self.network = network.to(self._device)
         self._streams = _streams(corpus, settings)
         spans = corpus.spans("validation")
         self._evaluator = Evaluator(corpus.ids, spans, vocabulary.boundary) if len(spans) else None
@@ -335,10 +328,7 @@ class Trainer:
             best = read_checkpoint(self._folder.best)
             self.network.load_state_dict(_named(best.tensors, "weights."))
             weights_of_step = self._best_step
-        losses: dict[str, Any] = {}
-        if self._evaluator is not None:
-            losses["cold"] = _loss_record(self._evaluator.cold(self.network))
-            losses["carried"] = _loss_record(self._evaluator.carried(self.network))
+        losses = losses_of(self.network, self._evaluator) if self._evaluator else {}
         interrupted = self._signal is not None
         self._observer.on(Finished(self._step, interrupted, losses, self._seconds))
         self._folder.add_metrics({"step": self._step, "finished": not interrupted, **losses})
@@ -393,6 +383,29 @@ class _Meter:
         speed = (symbols - self._read[1]) / max(1e-9, now - self._read[0])
         self._losses, self._read = [], (now, symbols)
         return loss, speed
+
+
+def build_network(
+    vocabulary_size: int, cell_class: type[Cell], cell_options: Any, settings: Settings
+) -> Network:
+    """The network of the settings, with fresh weights."""
+    return Network(
+        cell_class,
+        vocabulary_size,
+        hidden_size=settings.hidden_size,
+        layers=settings.layers,
+        embedding_size=settings.embedding_size,
+        dropout=settings.dropout,
+        cell_options=cell_options,
+    )
+
+
+def losses_of(network: Network, evaluator: Evaluator) -> dict[str, Any]:
+    """The losses by both protocols, for the record."""
+    return {
+        "cold": _loss_record(evaluator.cold(network)),
+        "carried": _loss_record(evaluator.carried(network)),
+    }
 
 
 def load_weights(network: Network, folder: RunFolder) -> int:

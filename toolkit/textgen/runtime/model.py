@@ -1,0 +1,227 @@
+"""A model that is loaded: it steps, generates and scores. No torch."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+
+from textgen.contracts.errors import UserError
+from textgen.contracts.tokenizer import Tokenizer, Vocabulary
+from textgen.model_file import ModelFile, ModelInfo
+from textgen.runtime import loop_graph
+from textgen.runtime.chain import Chain, Loader, SamplerChoice, build_chain, convenience
+from textgen.runtime.encoding import longest_match
+from textgen.runtime.engine import Cursor, Engine, LoopEngine, StepEngine, start
+from textgen.runtime.generation import (
+    Chunk,
+    Collector,
+    Generation,
+    Limits,
+    check_seed,
+    read_prompt,
+    write,
+)
+from textgen.runtime.loop_graph import NAMES
+from textgen.runtime.scoring import Score, score_ids
+from textgen.runtime.session import Session
+from textgen.runtime.sessions import choose_provider, open_session
+
+
+class Model:
+    """A model file, ready to run.
+
+    ``samplers`` finds a sampler class by name. Where ``tokenizer`` is None its plugin is missing,
+    and prompts are cut by the longest symbols that fit. Graphs are built when they are first
+    needed, and kept.
+    """
+
+    def __init__(
+        self,
+        file: ModelFile,
+        tokenizer: Tokenizer | None,
+        samplers: Loader,
+        *,
+        provider: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self._file = file
+        self._tokenizer = tokenizer
+        self._samplers = samplers
+        self._threads = threads
+        self.provider = choose_provider(provider)
+        """What runs it: ``cpu`` or ``cuda``."""
+        self._graphs: dict[Any, Any] = {}
+        self.notices: list[str] = []
+        """What should be said once."""
+        if tokenizer is None:
+            self.notices.append(
+                f"The tokenizer {file.info.tokenizer!r} of {file.info.tokenizer_distribution} is "
+                "not installed; prompts are cut into the longest symbols that fit."
+            )
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._file.info
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._file.info.vocabulary
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the model file's content."""
+        return self._file.digest
+
+    def encode(self, text: str) -> tuple[np.ndarray, list[str]]:
+        """The ids of ``text``, and what the model has no symbol for, which is left out."""
+        if self._tokenizer is None:
+            return longest_match(text, self.vocabulary)
+        return self._tokenizer.encode(text)
+
+    def initial_state(self, batch: int = 1) -> dict[str, np.ndarray]:
+        """The states before the first symbol, (B, ...) float32 each."""
+        return {state.name: state.array(batch) for state in self.info.states}
+
+    def step(
+        self, ids: np.ndarray, state: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """One step of ``ids`` (B,) int64: logits (B, V) and the states after."""
+        token = np.ascontiguousarray(ids, np.int64)
+        logits, *following = self._session("step").run(None, {"token": token, **state})
+        return logits, dict(zip(state, following, strict=True))
+
+    def generate(self, prompt: str = "", **options: Any) -> Generation:
+        """New text that goes on from ``prompt``; the options are those of ``stream``."""
+        seed = options.pop("seed", None)
+        seed = secrets.randbelow(1 << 32) if seed is None else check_seed(seed)
+        unknown = tuple(self.encode(prompt)[1])
+        collector = Collector(options.get("samples", 1), seed, prompt, unknown)
+        return collector.collect(self.stream(prompt, seed=seed, **options))
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 500,
+        samples: int = 1,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        samplers: Sequence[SamplerChoice] = (),
+    ) -> Iterator[Chunk]:
+        """The text as it comes, ``samples`` of them side by side; sample n is stream n of the seed.
+
+        A model of lines or records ends its text at the boundary; one of running text never writes
+        the boundary and goes on to ``length`` symbols. Raises UserError for impossible options.
+        """
+        chain = self.chain(temperature, top_k, top_p, min_p, samplers)
+        limits = Limits(length, tuple(stop), boundary=chain.ends)
+        if samples < 1:
+            raise UserError(f"The number of samples cannot be {samples}.", "It is 1 or more.")
+        seed = secrets.randbelow(1 << 32) if seed is None else check_seed(seed)
+        return self._stream(prompt, chain, limits, samples, seed)
+
+    def _stream(
+        self, prompt: str, chain: Chain, limits: Limits, samples: int, seed: int
+    ) -> Iterator[Chunk]:
+        engine = self.engine(chain)
+        ids, _ = self.encode(prompt)
+        cursor = read_prompt(engine, chain, self.start(chain, 1), ids)
+        cursor = cursor.rows(np.zeros(samples, np.int64))
+        yield from write(
+            engine, chain, cursor, self.vocabulary, limits, seed=seed, positions=[0] * samples
+        )
+
+    def session(
+        self,
+        *,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        seed: int | None = None,
+        samplers: Sequence[SamplerChoice] = (),
+    ) -> Session:
+        """A text to be written in parts; the same options as ``stream``."""
+        chain = self.chain(temperature, top_k, top_p, min_p, samplers)
+        seed = secrets.randbelow(1 << 32) if seed is None else check_seed(seed)
+        return Session(self, self.engine(chain), chain, self.start(chain, 1), seed)
+
+    def score(self, text: str) -> Score:
+        """How well the model predicts ``text``, read from the boundary."""
+        return self.score_all([text])[0]
+
+    def score_all(self, texts: Iterable[str]) -> list[Score]:
+        """The scores of several texts, read side by side."""
+        encoded = [self.encode(text) for text in texts]
+        closing = np.array([self.vocabulary.boundary] if self.info.ends else [], np.int64)
+        ids = [np.concatenate([ids, closing]) for ids, _ in encoded]
+        nats = score_ids(self._read, self.initial_state, self.vocabulary.boundary, ids)
+        return [
+            Score(float(n.sum(dtype=np.float64)), len(n), n, tuple(unknown))
+            for n, (_, unknown) in zip(nats, encoded, strict=True)
+        ]
+
+    def chain(
+        self,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        samplers: Sequence[SamplerChoice] = (),
+    ) -> Chain:
+        """The chain of the plain options, then ``samplers``."""
+        choices = [*convenience(temperature, top_k, top_p, min_p), *samplers]
+        return build_chain(self.vocabulary, self._samplers, choices, ends=self.info.ends)
+
+    def start(self, chain: Chain, streams: int) -> Cursor:
+        """Where ``streams`` texts begin."""
+        return start(self._file, chain, streams)
+
+    def engine(self, chain: Chain, *, stepwise: bool = False) -> Engine:
+        """What runs ``chain``: the loop, or steps where a sampler has no graph form."""
+        if chain.in_graph and not stepwise:
+            key = ("loop", chain.key)
+            if key not in self._graphs:
+                graph = loop_graph.writing_loop(self._file, chain)
+                self._graphs[key] = LoopEngine(self._open(graph))
+            engine: Engine = self._graphs[key]
+            return engine
+        return StepEngine(self._session("step"), self._session("draw"))
+
+    def _read(
+        self, token: np.ndarray, states: dict[str, np.ndarray], forced: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        session = self._session("read")
+        feed = {
+            NAMES.count: np.array(len(forced), np.int64),
+            NAMES.token: token,
+            NAMES.forced: np.ascontiguousarray(forced),
+            **{NAMES.state(name): value for name, value in states.items()},
+        }
+        names = [*(NAMES.state_after(name) for name in states), NAMES.logprobs]
+        *after, logprobs = session.run(names, feed)
+        return logprobs, dict(zip(states, after, strict=True))
+
+    def _session(self, which: str) -> Any:
+        """The session of ``step``, ``draw`` or ``read``, made when first asked for."""
+        if which not in self._graphs:
+            if which == "step":
+                self._graphs[which] = self._open(self._file.data)
+            elif which == "draw":
+                self._graphs[which] = self._open(loop_graph.draw_graph(self.vocabulary.size))
+            else:
+                self._graphs[which] = self._open(loop_graph.reading_loop(self._file))
+        return self._graphs[which]
+
+    def _open(self, graph: onnx.ModelProto | bytes) -> Any:
+        data = graph if isinstance(graph, bytes) else graph.SerializeToString()
+        size = len(self._file.data)
+        return open_session(data, self.provider, self._threads, model_bytes=size)

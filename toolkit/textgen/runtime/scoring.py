@@ -1,0 +1,78 @@
+"""Scoring: how well a model predicts texts, symbol by symbol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+BATCH = 32
+CHUNK = 1024
+"""Symbols of a text read in one call."""
+
+ReadLoop = Callable[
+    [np.ndarray, dict[str, np.ndarray], np.ndarray], tuple[np.ndarray, dict[str, np.ndarray]]
+]
+"""token (B,), states, forced (N, B) to log probabilities (N, B) and the states after."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The cross-entropy of one text under a model."""
+
+    nats: float
+    """In all, over ``symbols``."""
+    symbols: int
+    """Symbols predicted; the closing boundary is one where the model's texts end."""
+    per_symbol: np.ndarray
+    """The nats of each, (symbols,) float32."""
+    unknown: tuple[str, ...] = ()
+    """What the model has no symbol for; it was left out."""
+
+    @property
+    def bits(self) -> float:
+        """In all."""
+        return self.nats / math.log(2)
+
+    @property
+    def nats_per_symbol(self) -> float:
+        return self.nats / self.symbols if self.symbols else 0.0
+
+    @property
+    def bits_per_symbol(self) -> float:
+        return self.bits / self.symbols if self.symbols else 0.0
+
+
+def score_ids(
+    read: ReadLoop,
+    initial: Callable[[int], dict[str, np.ndarray]],
+    boundary: int,
+    texts: Sequence[np.ndarray],
+) -> list[np.ndarray]:
+    """The nats of every symbol of every text, each read from the boundary.
+
+    Texts of like length are read side by side; no row sees another.
+    """
+    order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
+    found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(texts)
+    for first in range(0, len(order), BATCH):
+        group = order[first : first + BATCH]
+        longest = len(texts[group[-1]])
+        forced = np.full((longest, len(group)), boundary, np.int64)
+        for column, number in enumerate(group):
+            forced[: len(texts[number]), column] = texts[number]
+        token = np.full(len(group), boundary, np.int64)
+        states = initial(len(group))
+        nats = []
+        for low in range(0, longest, CHUNK):
+            part = forced[low : low + CHUNK]
+            logprobs, states = read(token, states, part)
+            nats.append(-logprobs)
+            token = part[-1]
+        if nats:
+            together = np.concatenate(nats)
+            for column, number in enumerate(group):
+                found[number] = together[: len(texts[number]), column].copy()
+    return found

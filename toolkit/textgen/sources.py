@@ -1,0 +1,115 @@
+"""What a corpus word means: a recipe's name, a recipe's file, or a path that a reader reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from textgen.contracts.errors import UserError, unknown_name
+from textgen.contracts.options import build_options
+from textgen.contracts.tokenizer import Tokenizer
+from textgen.corpus.documents import DocumentSettings
+from textgen.corpus.fetching import Progress, open_recipe
+from textgen.corpus.packed import PackedCorpus, open_packed
+from textgen.corpus.packing import pack
+from textgen.corpus.recipe import Recipe, load_recipe
+from textgen.registry import Registry
+from textgen.storage import cache_folder
+
+DEFAULT_READER = "text"
+
+
+def open_corpus(
+    corpus: str,
+    registry: Registry,
+    *,
+    tokenizer: str = "characters",
+    tokenizer_options: Mapping[str, Any] | None = None,
+    reader: str | None = None,
+    reader_options: Mapping[str, Any] | None = None,
+    documents: str | None = None,
+    split: str | None = None,
+    split_sizes: tuple[float, float, float] = (90.0, 5.0, 5.0),
+    split_seed: int = 0,
+    progress: Progress | None = None,
+) -> PackedCorpus:
+    """A corpus as ids, fetched and packed into the cache the first time.
+
+    Raises FetchError where a recipe's text cannot be had, UserError for what cannot be read.
+    """
+    recipe = find_recipe(corpus, registry)
+    source, name, licence = corpus, Path(corpus).name, ""
+    given = dict(reader_options or {})
+    if recipe is not None:
+        source = str(open_recipe(recipe, cache_folder(), progress).path)
+        name, licence = recipe.name, recipe.licence
+        reader = reader or recipe.reader
+        documents, split = documents or recipe.documents, split or recipe.split
+        given = {**(recipe.reader_options or {}), **given}
+    reader = reader or reader_for(source, registry)
+    reader_class = registry.load("reader", reader)
+    tokenizer_class = registry.load("tokenizer", tokenizer)
+    return pack(
+        reader_class(source, build_options(reader_class.Options, given, f"reader {reader!r}")),
+        tokenizer_class,
+        tokenizer,
+        build_options(tokenizer_class.Options, tokenizer_options or {}, f"tokenizer {tokenizer!r}"),
+        DocumentSettings(documents, split, split_sizes, split_seed),
+        cache_folder(),
+        name="stdin" if source == "-" else name,
+        licence=licence,
+        tokenizer_distribution=registry.find("tokenizer", tokenizer).distribution,
+        progress=progress,
+    )
+
+
+def reopen(key: str, tokenizer_class: type[Tokenizer]) -> PackedCorpus | None:
+    """A corpus that was packed before, by the name of its folder in the cache, if it is there."""
+    folder = cache_folder() / "packed" / key
+    return open_packed(folder, tokenizer_class) if folder.is_dir() else None
+
+
+def find_recipe(corpus: str, registry: Registry) -> Recipe | None:
+    """The recipe that the word means, or None where it is a path.
+
+    Raises UserError for a word that is neither, listing the recipes.
+    """
+    if corpus.endswith(".toml"):
+        return load_recipe(Path(corpus))
+    if corpus in registry.names("corpus"):
+        return load_recipe(registry.load("corpus", corpus))
+    is_word = not any(mark in corpus for mark in "/\\.*?[:") and corpus != "-"
+    if is_word and not Path(corpus).exists():
+        raise unknown_name("corpus or file", corpus, registry.names("corpus"))
+    return None
+
+
+def reader_for(source: str, registry: Registry) -> str:
+    """The reader that claims the source's scheme or ending; else the one of plain text files.
+
+    Third-party readers are imported only where no bundled one claims it.
+    """
+    scheme, colon, _ = source.partition("://")
+    name = Path(source).name.lower()
+    bundled = [entry.name for entry in registry.entries("reader") if entry.bundled]
+    readers = {reader: registry.load("reader", reader) for reader in bundled}
+    for found in (readers, None):
+        candidates = registry.load_all("reader") if found is None else found
+        endings = [
+            (len(suffix), reader)
+            for reader, plugin in candidates.items()
+            for suffix in plugin.suffixes
+            if name.endswith(suffix)
+        ]
+        if colon:
+            endings = [(1, r) for r, p in candidates.items() if scheme in p.schemes]
+        if endings:
+            return max(endings)[1]
+        if not colon and (Path(source).exists() or source == "-"):
+            return DEFAULT_READER
+    if colon:
+        raise UserError(
+            f"No reader reads {scheme}:// addresses.", "Download it first, or install a reader."
+        )
+    return DEFAULT_READER
