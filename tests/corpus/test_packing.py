@@ -24,7 +24,7 @@ from textgen.contracts.errors import UserError
 from textgen.contracts.options import NoOptions, build_options
 from textgen.contracts.reader import Document, Reader
 from textgen.contracts.tokenizer import Tokenizer
-from textgen.corpus import packed, packing
+from textgen.corpus import packed, writing
 from textgen.corpus.documents import DocumentSettings, looks_like_list, parse_sizes, unescape
 from textgen.corpus.packing import PackedCorpus, pack
 from textgen_readers.lines import Lines
@@ -261,8 +261,8 @@ def test_packed_equals_encoding_whole(
     source.write_text(text, encoding="utf-8")
     whole = packed_from(source, tmp_path / "one", tokenizer, documents=kind)
     monkeypatch.setattr("textgen_readers.files.PIECE_BYTES", 101)
-    monkeypatch.setattr(packing, "_PIECE", 37)
-    monkeypatch.setattr(packing, "_BATCH", 29)
+    monkeypatch.setattr(writing, "PIECE", 37)
+    monkeypatch.setattr(writing, "BATCH", 29)
     pieces = packed_from(source, tmp_path / "two", tokenizer, documents=kind)
     assert np.array_equal(whole.ids, pieces.ids)
     assert whole.sha256 == pieces.sha256 == hashlib.sha256(text.encode()).hexdigest()
@@ -474,3 +474,48 @@ def test_lines_reader_is_a_list_without_a_notice(tmp_path: Path) -> None:
     corpus = packed_from(source, tmp_path, reader=Lines)
     assert corpus.documents == "lines" and not corpus.notices
     assert replace(corpus, name="b").name == "b"
+
+
+def test_what_a_killed_packing_left_is_cleared(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text(prose())
+    corpus = packed_from(source, tmp_path)
+    good = corpus.ids.tobytes()
+    (corpus.folder / "meta.json").unlink()  # it is written last
+    (corpus.folder / "ids.bin").write_bytes(good[:100])
+    (corpus.folder / ".ids.bin.abc.part").write_bytes(b"half")
+    (corpus.folder / ".scratch-abc").mkdir()
+    assert packed_from(source, tmp_path).ids.tobytes() == good
+    left = {path.name for path in corpus.folder.iterdir()}
+    assert left == {"ids.bin", "train.bin", "validation.bin", "test.bin", "meta.json"}
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from textgen.contracts.errors import TextgenError
+from textgen.contracts.options import NoOptions, build_options
+from textgen.corpus.packing import DocumentSettings, pack
+from textgen_readers.text import Text
+from textgen_tokenizers.characters import Characters
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+reader = Text(sys.argv[1], build_options(Text.Options, {}, "reader"))
+try:
+    pack(reader, Characters, "c", NoOptions(), DocumentSettings(), Path(sys.argv[2]), name="a")
+except TextgenError as error:
+    sys.exit(f"{error.exit_status} {error.problem}")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text(prose(300_000))
+    command = [sys.executable, "-c", FULL, str(source), str(tmp_path / "cache")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "1 " in result.stderr and "could not be written" in result.stderr
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.stat().st_size > 100]
+    assert not [path for path in left if path.is_file()]

@@ -118,7 +118,7 @@ def train(
     ``tokens``), ``seed`` and so on. Runs go into ``folder/runs``, models into ``folder/exported``.
     ``notify`` gets sentences to be said, ``observer`` the events of the training.
     """
-    _need_training()
+    need_training()
     from textgen.training.run_folder import RUNS, new_run
     from textgen.training.settings import build_settings
 
@@ -126,7 +126,9 @@ def train(
     chosen = build_settings(settings)
     cell_name, cell_class, origin = _resolve_cell(cell, registry)
     options = build_options(cell_class.Options, cell_options or {}, f"cell {cell_name!r}")
-    packed = _open(corpus, corpus_options or {}, registry, notify, progress)
+    packed = open_or_default(
+        corpus, corpus_options or {}, registry=registry, notify=notify, progress=progress
+    )
     run = new_run(packed.name, cell_name, name=name, force=force, runs=Path(folder) / RUNS)
     with run.locked():
         run.write_description(_description(packed, cell_name, origin, options, chosen))
@@ -145,7 +147,7 @@ def resume(
 
     ``corpus`` is needed where the packed corpus is no longer in the cache, and must be the same.
     """
-    _need_training()
+    need_training()
     from textgen.training.run_folder import RUNS, find_run
 
     registry = registry or discover()
@@ -168,7 +170,7 @@ def export_run(
     registry: Registry | None = None,
 ) -> Path:
     """Makes a model file from a run's best weights so far, also while it is training."""
-    _need_training()
+    need_training()
     from textgen.training.evaluation import Evaluator
     from textgen.training.run_folder import RUNS, find_run
     from textgen.training.trainer import build_network, load_weights, losses_of
@@ -188,7 +190,32 @@ def export_run(
     return path
 
 
-def _need_training() -> None:
+def open_or_default(
+    corpus: str | Path | PackedCorpus | None,
+    options: Mapping[str, Any],
+    *,
+    registry: Registry,
+    notify: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> PackedCorpus:
+    """The corpus, or where it is None the default one; where that cannot be fetched, the one that
+    needs no network, saying so."""
+    from textgen.corpus.download import FetchError
+    from textgen.corpus.packed import PackedCorpus
+
+    if isinstance(corpus, PackedCorpus):
+        return corpus
+    if corpus is not None:
+        return open_corpus(corpus, registry=registry, progress=progress, **options)
+    try:
+        return open_corpus(DEFAULT_CORPUS, registry=registry, progress=progress, **options)
+    except FetchError as error:
+        if notify:
+            notify(f"{error.problem} Training on {OFFLINE_CORPUS} instead.")
+        return open_corpus(OFFLINE_CORPUS, registry=registry, progress=progress, **options)
+
+
+def need_training() -> None:
     """Raises TextgenError with the line that installs it where the training extra is missing."""
     import importlib.util
 
@@ -216,28 +243,6 @@ def _resolve_cell(
     if entry.digest:
         origin["sha256"] = entry.digest
     return entry.name, cell_class, origin
-
-
-def _open(
-    corpus: str | Path | PackedCorpus | None,
-    options: Mapping[str, Any],
-    registry: Registry,
-    notify: Callable[[str], None] | None,
-    progress: Progress | None,
-) -> PackedCorpus:
-    from textgen.corpus.download import FetchError
-    from textgen.corpus.packed import PackedCorpus
-
-    if isinstance(corpus, PackedCorpus):
-        return corpus
-    if corpus is not None:
-        return open_corpus(corpus, registry=registry, progress=progress, **options)
-    try:
-        return open_corpus(DEFAULT_CORPUS, registry=registry, progress=progress, **options)
-    except FetchError as error:
-        if notify:
-            notify(f"{error.problem} Training on {OFFLINE_CORPUS} instead.")
-        return open_corpus(OFFLINE_CORPUS, registry=registry, progress=progress, **options)
 
 
 def _description(

@@ -81,8 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from textgen.screen import console
 
     console.prepare_streams()
-    status = run(arguments)
-    sys.exit(status)
+    sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

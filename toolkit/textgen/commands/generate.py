@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,8 @@ def command(
     prompt = _prompt(prompt, prompt_file)
     samplers = [parse_sampler(word) for word in sampler_words]
     sampling["stop"] = tuple(sampling["stop"])
+    for notice in model.notices:
+        console.show_notice(notice)
     if as_json:
         _as_json(model, prompt, samplers, sampling)
     else:
@@ -96,3 +100,49 @@ def _prompt(prompt: str, prompt_file: str | None) -> str:
         raise UserError(
             f"{prompt_file} is not UTF-8 at byte offset {error.start}.", "Convert it first."
         ) from None
+
+
+def _as_json(model: Any, prompt: str, samplers: Any, sampling: dict[str, Any]) -> None:
+    from textgen.screen import tables
+
+    done = model.generate(prompt, samplers=samplers, **sampling)
+    for number, (text, ended) in enumerate(zip(done.texts, done.ended, strict=True)):
+        tables.show_json(
+            {
+                "sample": number,
+                "prompt": prompt,
+                "text": text,
+                "ended": ended,
+                "symbols": len(done.ids[number]),
+                "seed": done.seed,
+                "model": model.digest,
+                "unknown": list(done.unknown),
+            }
+        )
+
+
+def _as_text(
+    model: Any, prompt: str, samplers: Any, sampling: dict[str, Any], *, echo: bool
+) -> None:
+    from textgen.screen import console
+    from textgen.screen.generation_view import GenerationView
+
+    seed = sampling.pop("seed")
+    seed = secrets.randbelow(1 << 32) if seed is None else seed
+    if unknown := model.encode(prompt)[1]:
+        console.show_notice(f"The model has never seen {_listed(unknown)}; left out of the prompt.")
+    stream = model.stream(prompt, seed=seed, samplers=samplers, **sampling)
+    view = GenerationView(sampling["samples"], lines=model.info.ends, prompt=prompt if echo else "")
+    began, symbols = time.perf_counter(), 0
+    try:
+        for chunk in stream:
+            symbols += len(chunk.ids)
+            view.add(chunk.stream, chunk.text, chunk.ended is not None)
+    finally:
+        view.finish()
+    view.figures(symbols, time.perf_counter() - began, seed)
+
+
+def _listed(unknown: list[str]) -> str:
+    shown = ", ".join(repr(character) for character in unknown[:8])
+    return shown if len(unknown) <= 8 else f"{shown} and {len(unknown) - 8} more"

@@ -1,0 +1,100 @@
+"""``textgen corpora``: what can be trained on by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from textgen.commands.parameters import debug_option, json_option, with_registry
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@with_registry
+@click.pass_context
+def command(ctx: click.Context, registry: Any, as_json: bool) -> None:
+    """List the corpora that can be trained on by name. Any file or folder is a corpus too."""
+    ctx.obj = registry
+    if ctx.invoked_subcommand is None:
+        _list(registry, as_json)
+
+
+@command.command()
+@click.argument("corpus")
+@json_option
+@debug_option
+@click.pass_obj
+def show(registry: Any, corpus: str, as_json: bool) -> None:
+    """Tell where CORPUS comes from."""
+    from textgen.screen import figures, tables
+
+    recipe = _recipe(corpus, registry)
+    source = recipe.source
+    details = {
+        "corpus": recipe.name,
+        "description": recipe.description,
+        "licence": recipe.licence,
+        "size": figures.size(recipe.size),
+        "source": f"{source.kind} {source.where}",
+        "sha256": recipe.sha256 or "none promised",
+        "reader": recipe.reader,
+        "state": _state(recipe),
+    }
+    if as_json:
+        tables.show_json(details)
+    else:
+        tables.show_details(details)
+
+
+@command.command()
+@click.argument("corpus")
+@debug_option
+@click.pass_obj
+def rm(registry: Any, corpus: str) -> None:
+    """Remove what was fetched of CORPUS from the cache."""
+    from textgen.corpus.fetching import remove_built
+    from textgen.screen import console
+    from textgen.storage import cache_folder
+
+    removed = remove_built(_recipe(corpus, registry), cache_folder())
+    console.show_notice(f"Removed {corpus}" if removed else f"{corpus} was not in the cache.")
+
+
+def _list(registry: Any, as_json: bool) -> None:
+    from textgen.corpus.recipe import load_recipe
+    from textgen.screen import figures, tables
+
+    rows = []
+    for name, place in registry.load_all("corpus").items():
+        recipe = load_recipe(place)
+        if as_json:
+            facts = {"licence": recipe.licence, "bytes": recipe.size, "state": _state(recipe)}
+            tables.show_json({"corpus": name, "description": recipe.description, **facts})
+            continue
+        size = figures.size(recipe.size)
+        rows.append([name, recipe.description, size, recipe.licence, _state(recipe)])
+    if not as_json:
+        columns = ("corpus", "what it is", "size", "licence", "")
+        tables.show_table(columns, rows, empty="No recipes are installed.")
+
+
+def _recipe(corpus: str, registry: Any) -> Any:
+    from textgen.contracts.errors import unknown_name
+    from textgen.sources import find_recipe
+
+    recipe = find_recipe(corpus, registry)
+    if recipe is None:
+        raise unknown_name("corpus", corpus, registry.names("corpus"))
+    return recipe
+
+
+def _state(recipe: Any) -> str:
+    from textgen.corpus.fetching import find_built
+    from textgen.storage import cache_folder
+
+    if find_built(recipe, cache_folder()) is not None:
+        return "cached"
+    return (
+        "no network needed" if recipe.source.kind in ("standard_library", "path") else "on demand"
+    )

@@ -1,0 +1,37 @@
+"""``textgen export``: make a model.onnx from a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from textgen.commands.parameters import json_option, with_registry
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Where to; exported/<run>.onnx when left out.",
+)
+@json_option
+@with_registry
+def command(registry: Any, run: str, output: Path | None, as_json: bool) -> None:
+    """Make a model file from RUN's best weights so far, also while it is training.
+
+    RUN is a name that textgen runs lists, or a run's folder.
+    """
+    from textgen import api, model_file
+    from textgen.screen import console, figures, tables
+
+    path = api.export_run(run, output=output, registry=registry)
+    info = model_file.read(path).info
+    if as_json:
+        tables.show_json({"run": run, "model": str(path), "losses": info.losses})
+        return
+    console.show_notice(f"{path}, {figures.size(path.stat().st_size)}")
+    console.show_notice(f"Next:  textgen generate --onnx {path.name}")

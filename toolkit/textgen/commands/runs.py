@@ -1,0 +1,100 @@
+"""``textgen runs``: trainings, finished or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from textgen.commands.parameters import debug_option, json_option
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@debug_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List trainings, newest first."""
+    if ctx.invoked_subcommand is None:
+        _list(as_json)
+
+
+@command.command()
+@click.argument("run")
+@json_option
+@debug_option
+def show(run: str, as_json: bool) -> None:
+    """Tell what RUN was trained with, how it went, and what it wrote on the way."""
+    from textgen.screen import console, tables
+    from textgen.training.run_folder import find_run
+
+    found = find_run(run)
+    described, metrics = found.description(), found.metrics()
+    if as_json:
+        tables.show_json({"run": found.name, **described, "metrics": metrics})
+        return
+    cell, corpus = described["cell"], described["corpus"]
+    details = {
+        "run": str(found.path),
+        "cell": f"{cell['name']} ({cell['distribution']} {cell['version']})",
+        "corpus": corpus["name"],
+        "settings": ", ".join(f"{key} {value}" for key, value in described["settings"].items()),
+        **{f"loss, {k}": f"{v['nats']:.4f} nats" for k, v in _losses(metrics).items()},
+        "state": _state(metrics),
+    }
+    tables.show_details(details)
+    samples = found.path / "samples.txt"
+    if samples.exists():
+        console.write_text("\n" + samples.read_text(encoding="utf-8"))
+
+
+@command.command()
+@click.argument("run")
+@debug_option
+def rm(run: str) -> None:
+    """Remove RUN with its checkpoints; models exported from it stay."""
+    import shutil
+
+    from textgen.screen import console
+    from textgen.training.run_folder import find_run
+
+    found = find_run(run)
+    with found.locked():
+        pass
+    shutil.rmtree(found.path)
+    console.show_notice(f"Removed {found.path}")
+
+
+def _list(as_json: bool) -> None:
+    from textgen.screen import tables
+    from textgen.training.run_folder import all_runs
+
+    rows = []
+    for run in all_runs():
+        described, metrics = run.description(), run.metrics()
+        losses = _losses(metrics)
+        if as_json:
+            state = {"losses": losses, "state": _state(metrics)}
+            tables.show_json({"run": run.name, **described, **state})
+            continue
+        nats = losses.get("cold", {}).get("nats")
+        loss = "" if nats is None else f"{nats:.4f}"
+        corpus = described["corpus"]["name"]
+        rows.append([run.name, described["cell"]["name"], corpus, loss, _state(metrics)])
+    if not as_json:
+        columns = ("run", "cell", "corpus", "nats", "state")
+        tables.show_table(columns, rows, empty="No runs yet. Start one: textgen train --cell lstm")
+
+
+def _losses(metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    last: dict[str, Any] = next((m for m in reversed(metrics) if "finished" in m), {})
+    return {key: last[key] for key in ("cold", "carried") if key in last}
+
+
+def _state(metrics: list[dict[str, Any]]) -> str:
+    if not metrics:
+        return "not begun"
+    last = metrics[-1]
+    if "finished" in last:
+        return "finished" if last["finished"] else f"interrupted at step {last['step']}"
+    return f"at step {last['step']}"

@@ -1,0 +1,71 @@
+"""``textgen show``: everything a model file says of itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from textgen.commands.parameters import debug_option, json_option
+
+
+@click.command()
+@click.argument("model", required=False)
+@json_option
+@debug_option
+def command(model: str | None, as_json: bool) -> None:
+    """Tell everything MODEL says of itself; the newest when left out."""
+    from textgen import model_file, shelf
+    from textgen.screen import tables
+
+    path = shelf.find(model)
+    file = model_file.read(path)
+    if as_json:
+        content = json.loads(file.info.to_json())
+        tables.show_json({"file": path.name, "digest": file.digest, **content})
+        return
+    tables.show_details(_details(file, path.name, len(file.data)))
+
+
+def _details(file: Any, name: str, size: int) -> dict[str, str]:
+    from textgen.screen import figures
+
+    info = file.info
+    layers = f"{info.layers} x {info.hidden_size}"
+    options = ", ".join(f"{key}={value}" for key, value in info.cell_options.items())
+    states = ", ".join(f"{s.name} {'x'.join(map(str, s.shape))}" for s in info.states)
+    training = info.training
+    details = {
+        "file": f"{name}, {figures.size(size)}, digest intact",
+        "cell": f"{info.cell} ({info.cell_distribution}), {layers}"
+        + (f", {options}" * bool(options)),
+        "input": f"embedding of {info.embedding_size}" if info.embedding_size else "1-of-k",
+        "parameters": figures.count(training.get("parameters", 0)),
+        "states": states,
+        "vocabulary": f"{info.vocabulary.size} symbols ({info.tokenizer}): {_symbols(info)}",
+        "corpus": f"{info.corpus['name']}, licence {info.corpus['licence'] or 'unknown'}",
+        "text": f"SHA-256 {info.corpus['sha256']}",
+        "documents": info.documents,
+        "split": ", ".join(f"{key} {value}" for key, value in info.split.items()),
+    }
+    for protocol, loss in info.losses.items():
+        figure = f"{loss['nats']:.4f} nats, {loss['bits']:.4f} bits a symbol"
+        details[f"loss, {protocol}"] = f"{figure}, over {figures.count(loss['symbols'])}"
+    if "steps" in training:
+        pace = figures.duration(training["seconds"])
+        details["training"] = (
+            f"{figures.count(training['steps'])} steps, {figures.count(training['symbols'])} "
+            f"symbols in {pace}, {training['precision']} on {training['device']}; the weights are "
+            f"of step {figures.count(training['weights_of_step'])}, the best on the validation text"
+        )
+    details["written by"] = f"textgen {info.toolkit}, format {info.format}"
+    details["digest"] = file.digest
+    return details
+
+
+def _symbols(info: Any) -> str:
+    words = [symbol.decode("utf-8", "replace") for symbol in info.vocabulary.symbols[:80]]
+    more = " ..." if info.vocabulary.size > 80 else ""
+    between = "" if all(len(word) <= 1 for word in words) else " "
+    return between.join(words) + more

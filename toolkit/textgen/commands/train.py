@@ -1,0 +1,141 @@
+"""``textgen train``: learn a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from textgen.commands.parameters import assignments, json_option, with_registry
+from textgen.contracts.options import describe
+from textgen.training.settings import DEFAULT_MINUTES, Settings
+
+
+def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One option for each field of Settings, with its help, default and bounds."""
+    for info in reversed(describe(Settings)):
+        shown = "" if info.default is None else f"  [{info.default}]"
+        choices = f" ({', '.join(info.choices)})" if info.choices else ""
+        kind = click.Choice(info.choices) if info.choices else info.type
+        function = click.option(
+            f"--{info.name.replace('_', '-')}",
+            info.name,
+            type=kind,
+            metavar=info.type.__name__.upper(),
+            help=f"{info.help[0].upper()}{info.help[1:]}{choices}.{shown}",
+        )(function)
+    return function
+
+
+def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """How a corpus is read, cut and split."""
+    options = [
+        click.option("--tokenizer", default="characters", show_default=True, help="Its name."),
+        click.option("--tokenizer-option", multiple=True, metavar="NAME=VALUE", help="Repeatable."),
+        click.option("--reader", help="What reads the corpus. By its ending when left out."),
+        click.option("--reader-option", multiple=True, metavar="NAME=VALUE", help="Repeatable."),
+        click.option("--encoding", help="Of the text files; utf-8 when left out."),
+        click.option("--field", help="The field of a JSON line or table that holds the text."),
+        click.option("--template", help="A text with fields, such as '{school}|{name}'."),
+        click.option("--documents", help="What a document is: lines, files, none, or a separator."),
+        click.option("--split", type=click.Choice(["random", "tail"]), help="What is held out."),
+        click.option(
+            "--split-sizes",
+            default="90/5/5",
+            show_default=True,
+            help="Percent of train, validation and test.",
+        ),
+        click.option("--split-seed", default=0, show_default=True, help="Of a random split."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.command()
+@click.argument("corpus", required=False)
+@click.option("--cell", default="lstm", show_default=True, help="The recurrent cell's name.")
+@click.option("--cell-option", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
+@settings_options
+@corpus_options
+@click.option("--name", help="The run's name; <corpus>-<cell> when left out.")
+@click.option("--force", is_flag=True, help="Replace a run of that name.")
+@click.option("--resume", "resumed", metavar="RUN", help="Go on with an interrupted run.")
+@json_option
+@with_registry
+def command(
+    registry: Any,
+    corpus: str | None,
+    cell: str,
+    cell_option: tuple[str, ...],
+    name: str | None,
+    force: bool,
+    resumed: str | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Learn a text, and leave one file: exported/model.onnx.
+
+    CORPUS is a name that textgen corpora lists, a .toml recipe, or any file, folder or glob; - is
+    standard input. Left out, it is nine plays of Shakespeare.
+    """
+    from textgen import api
+    from textgen.commands.training_report import JsonReport, ScreenReport
+    from textgen.screen import console
+    from textgen.screen.progress_view import ProgressView
+
+    api.need_training()
+    settings = {info.name: options.pop(info.name) for info in describe(Settings)}
+    report = JsonReport() if as_json else ScreenReport()
+    packed = None
+    with ProgressView() as progress:
+        if corpus is not None or resumed is None:
+            packed = api.open_or_default(
+                corpus,
+                _corpus_options(**options),
+                registry=registry,
+                notify=console.show_notice,
+                progress=progress,
+            )
+    with report:
+        if resumed is not None:
+            run = api.resume(resumed, corpus=packed, observer=report, registry=registry)
+        else:
+            run = api.train(
+                packed,
+                cell=cell,
+                cell_options=assignments(cell_option, "--cell-option"),
+                name=name,
+                force=force,
+                observer=report,
+                registry=registry,
+                **settings,
+            )
+        report.summarize(run)
+    return 128 + run.interrupted if run.interrupted else 0
+
+
+def _corpus_options(
+    *,
+    tokenizer_option: tuple[str, ...],
+    reader_option: tuple[str, ...],
+    encoding: str | None,
+    field: str | None,
+    template: str | None,
+    split_sizes: str,
+    **options: Any,
+) -> dict[str, Any]:
+    from textgen.corpus.documents import parse_sizes
+
+    short = {"encoding": encoding, "field": field, "template": template}
+    given = {key: value for key, value in short.items() if value is not None}
+    return {
+        **options,
+        "tokenizer_options": assignments(tokenizer_option, "--tokenizer-option"),
+        "reader_options": {**assignments(reader_option, "--reader-option"), **given},
+        "split_sizes": parse_sizes(split_sizes),
+    }
+
+
+command.epilog = f"Left out, the budget is {DEFAULT_MINUTES:g} minutes."

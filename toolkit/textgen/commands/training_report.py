@@ -1,0 +1,126 @@
+"""Tells a training's events: to a person on the screen, or to a program as JSON lines."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import TracebackType
+from typing import Any
+
+from textgen.api import Run
+from textgen.screen import console, figures, tables
+from textgen.screen.training_view import TrainingView
+from textgen.training.observer import (
+    Evaluated,
+    Event,
+    Observer,
+    Progress,
+    Sampled,
+    Started,
+)
+
+
+class ScreenReport(Observer):
+    """Hands the events to the screen."""
+
+    def __init__(self) -> None:
+        self._view = TrainingView()
+
+    def __enter__(self) -> ScreenReport:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._view.close()
+
+    def on(self, event: Event) -> None:
+        if isinstance(event, Started):
+            for notice in event.notices:
+                console.show_notice(notice)
+            self._view.started(_title(event), _plan(event), event.steps)
+        elif isinstance(event, Progress):
+            self._view.progress(
+                step=event.step,
+                loss=event.loss,
+                characters_per_second=event.characters_per_second,
+                seconds=event.seconds,
+                seconds_left=event.seconds_left,
+                epoch=event.epoch,
+            )
+        elif isinstance(event, Evaluated):
+            self._view.evaluated(event.step, event.loss.nats)
+        elif isinstance(event, Sampled):
+            self._view.sampled(event.step, event.text)
+
+    def summarize(self, run: Run) -> None:
+        """The end of the training."""
+        samples = [(sample.step, sample.text) for sample in run.samples]
+        middle = len(samples) // 2
+        chosen = sorted({0, middle, len(samples) - 1}) if samples else []
+        lines = [_interrupted(run)] if run.interrupted else []
+        if "cold" in run.losses:
+            cold, carried = run.losses["cold"], run.losses["carried"]
+            lines.append(
+                f"Validation:  {cold['nats']:.4f} nats ({cold['bits']:.3f} bits) a symbol on cold "
+                f"windows, {carried['nats']:.4f} carried"
+            )
+        lines.append(
+            f"Trained:     {figures.count(run.steps)} steps in {figures.duration(run.seconds)}"
+        )
+        lines.append(f"Model:       {run.model}, {figures.size(run.model.stat().st_size)}")
+        next_line = "textgen generate --onnx model.onnx"
+        self._view.summary(lines, [samples[i] for i in chosen], next_line)
+
+
+class JsonReport(Observer):
+    """Writes every event as one JSON object a line."""
+
+    def __enter__(self) -> JsonReport:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def on(self, event: Event) -> None:
+        values: dict[str, Any] = {
+            name: value for name, value in dataclasses.asdict(event).items() if name != "run"
+        }
+        tables.show_json({"event": type(event).__name__.lower(), **values})
+
+    def summarize(self, run: Run) -> None:
+        tables.show_json(
+            {
+                "event": "exported",
+                "run": run.folder.name,
+                "model": str(run.model),
+                "losses": run.losses,
+                "steps": run.steps,
+                "seconds": round(run.seconds, 2),
+                "interrupted": run.interrupted,
+            }
+        )
+
+
+def _title(event: Started) -> str:
+    return (
+        f"{event.cell}, {figures.count(event.parameters)} parameters, "
+        f"{event.precision} on {event.device}, run {event.run}"
+    )
+
+
+def _plan(event: Started) -> str:
+    share = event.epochs
+    seen = f"{share:.1f} times" if share >= 1 else f"{share:.0%} once"
+    going_on = f", from step {figures.count(event.step)}" if event.step else ""
+    return (
+        f"{figures.count(event.steps)} steps{going_on}: {figures.count(event.symbols)} symbols, "
+        f"the corpus' {figures.count(event.corpus_symbols)} seen {seen}. "
+        "Ctrl-C stops early and keeps the best."
+    )
+
+
+def _interrupted(run: Run) -> str:
+    return f"Interrupted. Go on with: textgen train --resume {run.folder.name}"
