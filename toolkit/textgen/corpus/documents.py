@@ -109,13 +109,11 @@ def looks_like_list(text: str) -> bool:
 def arrange(found: Iterable[Document], documents: str, records: bool) -> Iterator[Document]:
     """The documents a reader found, cut as ``documents`` says; ``records`` are not cut further."""
     if documents == NONE:
-        yield Document("all", _joined(found))
-    elif documents == FILES or records:
-        yield from found
-    else:
-        separator = "\n" if documents == LINES else unescape(documents)
-        for document in found:
-            yield from _parts(document, separator)
+        return iter([Document("all", _joined(found))])
+    if documents == FILES or records:
+        return iter(found)
+    separator = "\n" if documents == LINES else unescape(documents)
+    return itertools.chain.from_iterable(_parts(document, separator) for document in found)
 
 
 def unescape(separator: str) -> str:
@@ -126,21 +124,22 @@ def unescape(separator: str) -> str:
 
 def _parts(document: Document, separator: str) -> Iterator[Document]:
     """The texts between separators, each a document of its own; empty ones are passed over."""
+    name, split = document.name, document.split
     held = ""
     number = 0
     for piece in document.pieces:
         *whole, held = (held + piece).split(separator)
         if len(held) > LONGEST:
             raise UserError(
-                f"{document.name} has {LONGEST} characters without the separator {separator!r}.",
+                f"{name} has {LONGEST} characters without the separator {separator!r}.",
                 "Read it as running text: --documents files.",
             )
         for text in whole:
             number += 1
             if text:
-                yield Document(f"{document.name}:{number}", (text,), document.split)
+                yield Document(f"{name}:{number}", (text,), split)
     if held:
-        yield Document(f"{document.name}:{number + 1}", (held,), document.split)
+        yield Document(f"{name}:{number + 1}", (held,), split)
 
 
 def _joined(documents: Iterable[Document]) -> Iterator[str]:

@@ -55,7 +55,7 @@ def describe(
         embedding_size=network.embedding_size,
         hidden_size=network.hidden_size,
         layers=len(network.cells),
-        states=_states(network),
+        states=states_of(network),
         vocabulary=corpus.vocabulary,
         tokenizer=corpus.tokenizer_name,
         tokenizer_distribution=corpus.tokenizer_distribution,
@@ -86,7 +86,7 @@ def export(network: Network, info: ModelInfo, path: Path) -> ExportReport:
     network.eval()
     try:
         data = model_file.seal(build_step_graph(network, info.vocabulary), info)
-        difference = max(_difference(network, info, data, batch) for batch in _BATCHES)
+        difference = max(parity(network, info, data, batch) for batch in _BATCHES)
     finally:
         network.train(was_training)
     if not difference <= PARITY:
@@ -98,7 +98,7 @@ def export(network: Network, info: ModelInfo, path: Path) -> ExportReport:
     return ExportReport(model_file.write(path, data), difference)
 
 
-def _difference(network: Network, info: ModelInfo, data: bytes, batch: int) -> float:
+def parity(network: Network, info: ModelInfo, data: bytes, batch: int) -> float:
     """The largest relative difference over sampled steps of ``batch`` rows, each side with its own
     state, so that a drift would show."""
     options = onnxruntime.SessionOptions()
@@ -128,7 +128,8 @@ def _sampled(logits: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return chosen
 
 
-def _states(network: Network) -> tuple[StateInfo, ...]:
+def states_of(network: Network) -> tuple[StateInfo, ...]:
+    """The network's states with what they are at first."""
     states = []
     shapes = network.state_shapes()
     for (name, shape), tensor in zip(shapes.items(), network.initial_state(1), strict=True):

@@ -115,7 +115,7 @@ def build_chain(
             plugin = load(name)
             options = build_options(plugin.Options, given, f"sampler {name!r}")
             sampler = plugin(vocabulary, options)
-        links.append(Link(sampler, _numbers(type(sampler).Options)))
+        links.append(Link(sampler, numbers_of(type(sampler).Options)))
     return Chain(links, vocabulary, ends=ends)
 
 
@@ -141,5 +141,6 @@ def convenience(
     return chosen
 
 
-def _numbers(options: type) -> tuple[str, ...]:
+def numbers_of(options: type) -> tuple[str, ...]:
+    """The options that are numbers, which a graph gets at run time."""
     return tuple(i.name for i in describe(options) if i.type in (int, float) and not i.optional)

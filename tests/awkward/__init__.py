@@ -1,0 +1,1 @@
+"""Plugins of awkward shapes, written as a third party would."""
