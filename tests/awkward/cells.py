@@ -31,7 +31,8 @@ class FastWeights(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, memory = state
-        read = torch.matmul(memory, h.unsqueeze(-1)).squeeze(-1)
+        # scaled, so that the memory does not make the recurrence chaotic
+        read = torch.matmul(memory, h.unsqueeze(-1)).squeeze(-1) / self.layer.hidden_size
         h = torch.tanh(self.into(x) + h @ self.mix.T + read)
         memory = 0.9 * memory + 0.1 * h.unsqueeze(-1) * h.unsqueeze(-2)
         return h, (h, memory)

@@ -209,4 +209,6 @@ def _drawn(logits: np.ndarray, random: np.random.Generator) -> np.ndarray:
 def _logprobs(logits: np.ndarray, ids: np.ndarray) -> np.ndarray:
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares = weights / weights.sum(axis=1, keepdims=True)
-    return np.log(np.take_along_axis(shares, ids[:, None], axis=1)[:, 0]).astype(np.float32)
+    chosen: np.ndarray = np.take_along_axis(shares, ids[:, None], axis=1)[:, 0]
+    logprobs: np.ndarray = np.log(chosen).astype(np.float32)
+    return logprobs

@@ -9,8 +9,11 @@ import warnings
 from collections.abc import Iterator
 
 import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
 import torch
 from onnx import helper, numpy_helper
+from onnxscript.optimizer import fold_constants
 from torch import Tensor, nn
 
 from textgen.contracts.errors import TextgenError
@@ -19,6 +22,8 @@ from textgen.model_file import OPSET
 from textgen.training.network import Network
 
 _IR_VERSION = 10
+_PARAMETERS = "network."
+"""How the exporter begins the names of the network's parameters."""
 
 
 class _Step(nn.Module):
@@ -46,7 +51,7 @@ def build_step_graph(network: Network, vocabulary: Vocabulary) -> onnx.ModelProt
     batch = torch.export.Dim("batch", min=1)
     step = _Step(network)
     try:
-        with torch.no_grad(), _quietly(), _told_apart(network):
+        with torch.no_grad(), _quietly():
             program = torch.onnx.export(
                 step,
                 tuple(tensor.detach().cpu().contiguous() for tensor in example),
@@ -56,7 +61,7 @@ def build_step_graph(network: Network, vocabulary: Vocabulary) -> onnx.ModelProt
                 dynamic_shapes=({0: batch}, tuple({0: batch} for _ in names)),
                 dynamo=True,
                 external_data=False,
-                optimize=True,
+                optimize=False,  # it would fold parameters away, and merge equal ones
                 verbose=False,
             )
     except Exception as error:
@@ -68,24 +73,50 @@ def build_step_graph(network: Network, vocabulary: Vocabulary) -> onnx.ModelProt
     finally:
         network.train(was_training)
     assert program is not None
-    model = _tidied(program.model_proto, names)
-    _fill(model, network)
+    model = _tidied(_simplified(program.model), names)
+    _add_unused(model, network)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _add_unused(model: onnx.ModelProto, network: Network) -> None:
+    """Adds parameters that the step does not use, such as a learned initial state, so that the file
+    holds the whole network."""
+    present = {tensor.name for tensor in model.graph.initializer}
+    for name, parameter in network.named_parameters():
+        if name not in present:
+            values = parameter.detach().cpu().contiguous().numpy()
+            model.graph.initializer.append(numpy_helper.from_array(values, name))
+
+
+def _simplified(model: ir.Model) -> onnx.ModelProto:
+    """Constants folded, but for what is computed from parameters: those keep their names and
+    values, and onnxruntime folds what it likes when it loads them."""
+
+    def foldable(node: ir.Node) -> bool | None:
+        names = (value.name for value in node.inputs if value is not None)
+        return False if any(name and name.startswith(_PARAMETERS) for name in names) else None
+
+    for _ in range(2):
+        fold_constants(model, should_fold=foldable)
+        passes.CommonSubexpressionEliminationPass()(model)
+        passes.RemoveUnusedNodesPass()(model)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    return ir.to_proto(model)
 
 
 def _tidied(model: onnx.ModelProto, states: list[str]) -> onnx.ModelProto:
     """Only what runs: no traces of the machine it was made on, no stale shapes, our names."""
     graph = model.graph
-    del graph.value_info[:], model.metadata_props[:], graph.metadata_props[:]
+    del graph.value_info[:], model.metadata_props[:], graph.metadata_props[:], model.functions[:]
     model.ir_version = _IR_VERSION
     model.producer_name, model.producer_version = "textgen", ""
     model.doc_string = graph.doc_string = ""
     graph.name = "step"
     renamed = {
-        tensor.name: tensor.name.removeprefix("network.")
+        tensor.name: tensor.name.removeprefix(_PARAMETERS)
         for tensor in graph.initializer
-        if tensor.name.startswith("network.")
+        if tensor.name.startswith(_PARAMETERS)
     }
     for tensor in graph.initializer:
         tensor.name = renamed.get(tensor.name, tensor.name)
@@ -107,38 +138,6 @@ def _tidied(model: onnx.ModelProto, states: list[str]) -> onnx.ModelProto:
     del model.opset_import[:]
     model.opset_import.extend(opsets)
     return model
-
-
-def _fill(model: onnx.ModelProto, network: Network) -> None:
-    """Puts every parameter's true values under its name."""
-    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    for name, parameter in network.named_parameters():
-        if name not in initializers:
-            raise TextgenError(
-                f"The exported step does not use the parameter {name}.",
-                "Every parameter of a cell takes part in its step.",
-            )
-        values = parameter.detach().cpu().contiguous().numpy()
-        initializers[name].CopyFrom(numpy_helper.from_array(values, name))
-
-
-@contextlib.contextmanager
-def _told_apart(network: Network) -> Iterator[None]:
-    """Makes equal parameters differ for a while: the exporter merges those that are equal, such as
-    two biases that start at zero, and one of the names would be lost."""
-    seen: dict[bytes, str] = {}
-    changed: dict[str, Tensor] = {}
-    for name, parameter in network.named_parameters():
-        key = parameter.detach().cpu().contiguous().numpy().tobytes()
-        if key in seen:
-            changed[name] = parameter.detach().clone()
-            parameter.copy_(torch.rand_like(parameter))
-        seen[key] = name
-    try:
-        yield
-    finally:
-        for name, values in changed.items():
-            network.get_parameter(name).copy_(values)
 
 
 @contextlib.contextmanager

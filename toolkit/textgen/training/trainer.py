@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from textgen.contracts.cell import Cell, State
-from textgen.contracts.errors import TextgenError, UserError
+from textgen.contracts.errors import TextgenError
 from textgen.corpus.packed import PackedCorpus
 from textgen.training import device as devices
 from textgen.training.checkpoint import (
@@ -418,15 +418,10 @@ def load_weights(network: Network, folder: RunFolder) -> int:
 
 
 def _streams(corpus: PackedCorpus, settings: Settings) -> Streams:
-    spans = corpus.spans("train")
-    if not len(spans) or corpus.symbols("train") < 2:
-        raise UserError(
-            f"The corpus {corpus.name} is too short: nothing is left to train on.",
-            "Name a longer text, or keep less of it for testing: --split-sizes 98/2/0.",
-        )
+    corpus.require(settings.sequence_length)
     return Streams(
         corpus.ids,
-        spans,
+        corpus.spans("train"),
         corpus.vocabulary.boundary,
         batch_size=settings.batch_size,
         sequence_length=settings.sequence_length,
