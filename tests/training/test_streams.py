@@ -1,0 +1,138 @@
+"""Streams: every symbol once an epoch, one document a row, resets that show the boundary."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from textgen.training.permutation import permuted
+from textgen.training.streams import IGNORED, Streams
+
+BOUNDARY = 0
+
+
+def packed(lengths):
+    """Ids that count up, so that every symbol can be told: boundary, document, boundary, ..."""
+    ids, spans, following = [BOUNDARY], [], 1
+    for length in lengths:
+        spans.append((len(ids), len(ids) + length))
+        ids += [*range(following, following + length), BOUNDARY]
+        following += length
+    return np.array(ids, np.int32), np.array(spans, np.int64)
+
+
+def streams(lengths, **changes):
+    ids, spans = packed(lengths)
+    options = {"batch_size": 4, "sequence_length": 8, "reset_probability": 0.0, "seed": 5}
+    return Streams(ids, spans, BOUNDARY, **{**options, **changes})
+
+
+def epoch_targets(source, total):
+    """What is predicted in the first epoch, padding and boundaries left out."""
+    seen = []
+    while len(seen) < total:
+        batch = source.next()
+        wanted = batch.targets[(batch.targets != IGNORED) & (batch.targets != BOUNDARY)]
+        seen += wanted.tolist()
+    return seen
+
+
+@pytest.mark.parametrize(
+    "lengths", [[500], [300, 5, 170], [3, 1, 7, 5, 2, 9, 4, 4, 6] * 30, [20] * 50]
+)
+def test_every_symbol_is_predicted_once_in_an_epoch(lengths):
+    source = streams(lengths)
+    total = sum(lengths)
+    seen = epoch_targets(source, total)
+    first = seen[:total]
+    if source.bucketed:
+        assert sorted(first) == list(range(1, total + 1))
+    else:  # rows go on into the next epoch while others end this one
+        counts = np.bincount(seen, minlength=total + 1)[1:]
+        assert counts.min() >= 1 or len(seen) < 1.1 * total
+
+
+@pytest.mark.parametrize("lengths", [[500], [300, 5, 170], [3, 1, 7, 5, 2] * 30])
+def test_a_row_follows_its_text_and_holds_one_document(lengths):
+    source = streams(lengths)
+    before = [None] * 4
+    for _ in range(60):
+        batch = source.next()
+        for row in range(4):
+            inputs, targets = batch.inputs[:, row], batch.targets[:, row]
+            count = int((targets != IGNORED).sum())
+            assert (targets[count:] == IGNORED).all()
+            if count == 0:
+                continue
+            if batch.reset[row]:
+                assert inputs[0] == BOUNDARY
+            else:
+                assert inputs[0] == before[row]
+            # each input is the target before it, and only the last target may be a boundary
+            assert (inputs[1:count] == targets[: count - 1]).all()
+            assert (targets[: count - 1] != BOUNDARY).all()
+            before[row] = targets[count - 1]
+
+
+def test_random_resets_show_the_boundary():
+    source = streams([5000], reset_probability=0.5)
+    batches = [source.next() for _ in range(50)]
+    share = np.mean([batch.reset.mean() for batch in batches])
+    assert 0.35 < share < 0.65
+    for batch in batches:
+        assert (batch.inputs[0, batch.reset] == BOUNDARY).all()
+
+
+def test_short_documents_of_like_length_share_a_batch():
+    random = np.random.default_rng(0)
+    source = streams(random.integers(2, 12, 4000).tolist(), batch_size=16, sequence_length=64)
+    assert source.bucketed
+    for _ in range(200):
+        source.next()
+    assert source.padding < 0.05
+
+
+def test_one_long_text_is_shared_by_all_rows_without_padding():
+    source = streams([32_000])
+    assert not source.bucketed
+    for _ in range(900):
+        source.next()
+    assert source.padding < 0.01
+
+
+def test_epochs_differ_in_where_segments_begin():
+    source = streams([4000])
+    starts = [set(), set()]
+    while source.shown < 2 * 4000:
+        epoch = source._order._epoch
+        batch = source.next()
+        if epoch < 2:
+            starts[epoch] |= set(batch.targets[0, batch.reset].tolist())
+    assert starts[0] != starts[1]
+
+
+@pytest.mark.parametrize("lengths", [[3000], [3, 1, 7, 5, 2] * 60])
+@pytest.mark.parametrize("after", [1, 7, 90])
+def test_a_cursor_goes_on_exactly(lengths, after):
+    first = streams(lengths, reset_probability=0.2)
+    for _ in range(after):
+        first.next()
+    second = streams(lengths, reset_probability=0.2)
+    second.restore(json.loads(json.dumps(first.cursor())))
+    for _ in range(100):
+        a, b = first.next(), second.next()
+        assert np.array_equal(a.inputs, b.inputs)
+        assert np.array_equal(a.targets, b.targets)
+        assert np.array_equal(a.reset, b.reset)
+    assert (first.shown, first.padded) == (second.shown, second.padded)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 17, 256, 1000])
+def test_the_permutation_is_one(count):
+    for key in ((0, 1), (0, 2)):
+        assert sorted(permuted(i, count, key) for i in range(count)) == list(range(count))
+    if count > 100:
+        one, other = ([permuted(i, count, (0, k)) for i in range(count)] for k in (1, 2))
+        assert one != other

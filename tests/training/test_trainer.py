@@ -1,0 +1,244 @@
+"""The trainer: it learns, keeps its budgets, resumes bit for bit, and ends well when interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from filelock import FileLock
+
+import textgen
+from awkward.cells import FastWeights, Leaky, LearnedStart, WideOutput
+from textgen.contracts.errors import TextgenError, UserError
+from textgen.registry import discover
+from textgen.training.checkpoint import read_checkpoint
+from textgen.training.observer import Observer, Progress, Started
+from textgen.training.optimizers import learning_rate
+from textgen.training.settings import build_settings
+
+
+def test_it_learns(trained):
+    assert trained.losses["cold"]["nats"] < 0.8
+    first = next(m["loss"] for m in trained.metrics if "loss" in m)
+    assert first > 2
+
+
+@pytest.mark.parametrize("cell", [FastWeights, WideOutput, LearnedStart, Leaky])
+def test_awkward_cells_train_and_export(cell, verses, tmp_path):
+    run = textgen.train(
+        verses,
+        cell=cell,
+        steps=8,
+        hidden_size=8,
+        layers=2,
+        batch_size=4,
+        sequence_length=8,
+        folder=tmp_path,
+        precision="float32",
+    )
+    assert len(textgen.load(run.model).generate("ANNA", length=20, seed=1).text) == 20
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop", "adagrad", "sgd"])
+def test_every_optimizer_lowers_the_loss(optimizer, verses, tmp_path):
+    rate = {"adamw": 0.01, "rmsprop": 0.01, "adagrad": 0.05, "sgd": 1.0}[optimizer]
+    run = textgen.train(
+        verses,
+        steps=80,
+        hidden_size=24,
+        optimizer=optimizer,
+        learning_rate=rate,
+        folder=tmp_path,
+        embedding_size=0,
+        precision="float32",
+    )
+    validations = [m["validation"] for m in run.metrics if "validation" in m]
+    assert validations[-1] < validations[0] - 0.1
+
+
+class _StopAt(Observer):
+    """Interrupts the process once a step is reached, as Ctrl-C would."""
+
+    def __init__(self, step, number=signal.SIGINT):
+        self._step, self._number = step, number
+
+    def on(self, event):
+        if isinstance(event, Progress) and event.step >= self._step:
+            os.kill(os.getpid(), self._number)
+            self._step = 10**9
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_resuming_is_bit_equal(cell, verses, tmp_path, monkeypatch):
+    monkeypatch.setattr("textgen.training.trainer._TOLD_EVERY", 0.0)
+    options = {
+        "cell": cell,
+        "steps": 40,
+        "hidden_size": 16,
+        "dropout": 0.3,
+        "batch_size": 4,
+        "sequence_length": 16,
+        "precision": "float32",
+        "reset_probability": 0.2,
+    }
+    straight = textgen.train(verses, name="straight", folder=tmp_path, **options)
+    stopped = textgen.train(verses, name="stopped", folder=tmp_path, observer=_StopAt(9), **options)
+    assert stopped.interrupted == signal.SIGINT
+    assert stopped.steps < 40
+    again = textgen.resume("stopped", folder=tmp_path, observer=_StopAt(23))
+    assert again.interrupted == signal.SIGINT
+    whole = textgen.resume("stopped", folder=tmp_path)
+    assert whole.interrupted is None
+
+    a = read_checkpoint(straight.folder / "checkpoints" / "last.safetensors")
+    b = read_checkpoint(whole.folder / "checkpoints" / "last.safetensors")
+    assert a.tensors.keys() == b.tensors.keys()
+    for name, tensor in a.tensors.items():
+        assert torch.equal(tensor, b.tensors[name]), name
+    for key in ("cursor", "step", "optimizer", "best", "best_step", "samples"):
+        assert a.values[key] == b.values[key], key
+    assert whole.losses == straight.losses
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps"),
+    [({"steps": 7}, 7), ({"tokens": 4 * 16 * 5}, 5), ({"epochs": 0.1}, None)],
+)
+def test_budgets(budget, steps, verses, tmp_path):
+    run = textgen.train(
+        verses, hidden_size=8, batch_size=4, sequence_length=16, folder=tmp_path, **budget
+    )
+    symbols = 0.1 * textgen.open_corpus(verses).symbols("train")
+    assert run.steps == (steps or round(symbols / (4 * 16)))
+
+
+def test_minutes_fix_a_number_of_steps(verses, tmp_path):
+    class Remember(Observer):
+        plan = None
+
+        def on(self, event):
+            if isinstance(event, Started):
+                Remember.plan = event
+
+    run = textgen.train(verses, hidden_size=16, minutes=0.05, folder=tmp_path, observer=Remember())
+    assert run.steps == Remember.plan.steps > 1
+    assert 1 < run.seconds < 30
+
+
+def test_the_schedule():
+    settings = build_settings({"learning_rate": 1.0, "warmup_steps": 10})
+    rates = [learning_rate(settings, step, 100) for step in range(100)]
+    assert rates[0] < rates[5] < rates[10] == pytest.approx(1.0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[99] < 0.02
+    steps = build_settings(
+        {
+            "schedule": "step",
+            "learning_rate": 1.0,
+            "decay_rate": 0.5,
+            "decay_steps": 10,
+            "warmup_steps": 0,
+        }
+    )
+    assert [learning_rate(steps, s, 100) for s in (0, 9, 10, 25)] == [1, 1, 0.5, 0.25]
+
+
+def test_a_second_training_in_one_folder_is_refused(verses, tmp_path):
+    run = textgen.train(verses, steps=2, hidden_size=8, name="one", folder=tmp_path)
+    with FileLock(run.folder / ".lock"), pytest.raises(UserError, match="Another training"):
+        textgen.resume("one", folder=tmp_path)
+    with pytest.raises(UserError, match="exists"):
+        textgen.train(verses, steps=2, hidden_size=8, name="one", folder=tmp_path)
+    textgen.train(verses, steps=2, hidden_size=8, name="one", folder=tmp_path, force=True)
+    second = textgen.train(verses, steps=2, hidden_size=8, folder=tmp_path)
+    third = textgen.train(verses, steps=2, hidden_size=8, folder=tmp_path)
+    assert (second.folder.name, third.folder.name) == ("verses.txt-lstm", "verses.txt-lstm-2")
+
+
+def test_a_damaged_checkpoint_is_refused(verses, tmp_path):
+    run = textgen.train(verses, steps=3, hidden_size=8, folder=tmp_path)
+    path = run.folder / "checkpoints" / "last.safetensors"
+    data = path.read_bytes()
+    for place in (3, 20, len(data) // 2, len(data) - 1):
+        changed = bytearray(data)
+        changed[place] ^= 4
+        path.write_bytes(bytes(changed))
+        with pytest.raises(TextgenError):
+            read_checkpoint(path)
+    for short in (0, 5, 100, len(data) - 1):
+        path.write_bytes(data[:short])
+        with pytest.raises(TextgenError):
+            read_checkpoint(path)
+    path.write_bytes(data + b"x")
+    with pytest.raises(TextgenError):
+        read_checkpoint(path)
+
+
+def test_settings_that_cannot_be():
+    for wrong in ({"hidden_size": 0}, {"dropout": 1.0}, {"learning_rate": "fast"}, {"minutes": 0}):
+        with pytest.raises(UserError):
+            build_settings(wrong)
+    with pytest.raises(UserError, match="together"):
+        build_settings({"minutes": 1, "steps": 2})
+    with pytest.raises(UserError, match="no option"):
+        build_settings({"hiddensize": 3})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_and_a_model(number, verses, tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "textgen",
+            "train",
+            str(verses),
+            "--steps",
+            "100000",
+            "--name",
+            "it",
+            "--hidden-size",
+            "16",
+            "--batch-size",
+            "4",
+            "--json",
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if '"event": "progress"' in line:
+            break
+    began = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, errors
+    assert time.monotonic() - began < 60
+    assert (tmp_path / "runs" / "it" / "checkpoints" / "last.safetensors").exists()
+    assert textgen.load(tmp_path / "exported" / "model.onnx").generate(length=5, seed=1).text
+
+
+def test_cuda_asked_for_but_not_there(verses, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(TextgenError, match="cuda"):
+        textgen.train(verses, steps=1, device="cuda", folder=tmp_path)
+
+
+def test_a_cell_that_is_gone_names_its_distribution(verses, tmp_path):
+    cell = discover().load("cell", "rnn")
+    run = textgen.train(verses, cell=cell, steps=2, hidden_size=8, name="mine", folder=tmp_path)
+    path = run.folder / "run.json"
+    text = path.read_text().replace('"name": "rnn"', '"name": "gone"')
+    path.write_text(text.replace('"distribution": ""', '"distribution": "textgen-gone"'))
+    with pytest.raises(UserError) as refused:
+        textgen.resume("mine", folder=tmp_path)
+    assert "textgen-gone" in refused.value.remedy
