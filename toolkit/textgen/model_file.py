@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,13 @@ LARGEST = 1_900_000_000
 _DIGEST_HEAD = bytes([14 << 3 | 2, 4 + len(DIGEST_KEY) + 64, 1 << 3 | 2, len(DIGEST_KEY)])
 _DIGEST_HEAD += DIGEST_KEY + bytes([2 << 3 | 2, 64])
 _DIGEST_SIZE = len(_DIGEST_HEAD) + 64
+
+_IR_VERSION_TAG = b"\x08"
+"""ModelProto's field 1: what an ONNX file begins with."""
+_PRODUCER = b"\x12\x07textgen"
+"""ModelProto's field 2, right after it: that textgen wrote the file, however damaged the rest."""
+
+_ABSOLUTE = re.compile(r"^(/|~|\\\\|[A-Za-z]:[/\\])")
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,13 @@ class ModelInfo:
         return self.documents not in ("files", "none")
 
     def to_json(self) -> str:
-        """ASCII JSON; a symbol's bytes that are not UTF-8 are lone surrogates (surrogateescape)."""
+        """ASCII JSON; a symbol's bytes that are not UTF-8 are lone surrogates (surrogateescape).
+
+        Absolute paths in what is told of corpus, split and training lose all but their last part.
+        """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name in ("corpus", "split", "training"):
+            fields[name] = _without_paths(fields[name])
         fields["states"] = [dataclasses.asdict(state) for state in self.states]
         fields["vocabulary"] = {
             "symbols": [s.decode("utf-8", "surrogateescape") for s in self.vocabulary.symbols],
@@ -129,6 +142,7 @@ def seal(model: onnx.ModelProto, info: ModelInfo) -> bytes:
     sealed = type(model)()
     sealed.CopyFrom(model)
     del sealed.metadata_props[:]
+    sealed.producer_name = "textgen"
     sealed.metadata_props.add(key=KEY, value=info.to_json())
     data: bytes = sealed.SerializeToString(deterministic=True)
     if len(data) > LARGEST:
@@ -151,13 +165,17 @@ def read(path: Path) -> ModelFile:
 
     Raises UserError where the file is missing, damaged, no ONNX file, or not one of ours.
     """
+    remedy = "textgen models lists those in exported/."
     try:
+        # a device or a pipe may never end
+        if path.exists() and not path.is_file():
+            raise UserError(f"The model {path} is not a file.", remedy)
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"The model {path} is larger than any that textgen writes.", remedy)
         data = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"The model {path} could not be read: {error.strerror or error}.",
-            "textgen models lists those in exported/.",
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"The model {path} could not be read: {reason}.", remedy) from None
     return parse(data, path)
 
 
@@ -176,59 +194,135 @@ def parse(data: bytes, path: Path | None = None) -> ModelFile:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in metadata:
         raise _not_ours(name)
-    version = json.loads(metadata[KEY]).get("format", 0)
-    if version > FORMAT:
-        raise UserError(f"{name} was written by a newer textgen.", "Install the newer one.")
-    info = ModelInfo.from_json(metadata[KEY])
+    info = _read_info(metadata[KEY], name)
     _check_interface(model, info, name)
     return ModelFile(info, data, digest, path)
 
 
 def _checked_digest(data: bytes, name: str) -> str:
+    if not data:
+        raise UserError(f"{name} is empty.", "Export it again, or fetch it again.")
     head, found = data[-_DIGEST_SIZE:-64], data[-64:]
     if len(data) > _DIGEST_SIZE and head == _DIGEST_HEAD:
         digest = hashlib.sha256(data[:-_DIGEST_SIZE]).hexdigest()
         if digest.encode() == found:
             return digest
-    if not data:
-        raise UserError(f"{name} is empty.", "Export it again, or fetch it again.")
-    if KEY.encode() + b".sha" in data or (b'"cell_distribution"' in data and b"torch" in data):
+    if _PRODUCER in data[:32] or DIGEST_KEY in data:
         raise UserError(
             f"{name} is damaged: its digest does not fit its bytes.",
             "Fetch it again, or export it again from its run: textgen export.",
         )
-    raise _not_ours(name)
+    raise _not_ours(name, onnx=data.startswith(_IR_VERSION_TAG))
 
 
-def _not_ours(name: str) -> UserError:
+def _not_ours(name: str, *, onnx: bool = True) -> UserError:
+    what = "not a model of textgen" if onnx else "not an ONNX file"
     return UserError(
-        f"{name} is not a model of textgen.",
-        "Name an .onnx file that textgen train or export has written.",
+        f"{name} is {what}.", "Name an .onnx file that textgen train or export has written."
     )
+
+
+def _read_info(text: str, name: str) -> ModelInfo:
+    try:
+        version = json.loads(text)["format"]
+        if version > FORMAT:
+            raise UserError(f"{name} was written by a newer textgen.", "Install the newer one.")
+        info = ModelInfo.from_json(text)
+        if info.vocabulary.symbols[info.vocabulary.boundary] != b"":
+            raise ValueError("the boundary has text")
+        for state in info.states:
+            state.array(1)
+        return info
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"What {name} says of itself cannot be read: {type(error).__name__} {error}.",
+            "Export it again from its run: textgen export.",
+        ) from None
 
 
 def _refuse_foreign_parts(model: onnx.ModelProto, name: str) -> None:
     """Refuses what could reach beyond the file or past its operators."""
     import onnx
 
+    attributes = [attribute for node in model.graph.node for attribute in node.attribute]
     domains = {entry.domain for entry in model.opset_import} | {n.domain for n in model.graph.node}
     if foreign := sorted(domains - {"", "ai.onnx"}):
         raise UserError(f"{name} uses foreign operators: {', '.join(foreign)}.", "Do not trust it.")
-    if model.functions:
+    if model.functions or model.training_info:
         raise UserError(f"{name} holds functions, which our models do not.", "Do not trust it.")
-    for tensor in model.graph.initializer:
+    if any(attribute.HasField("g") or attribute.graphs for attribute in attributes):
+        raise UserError(f"{name} holds a graph in a graph.", "Do not trust it.")
+    for tensor in _tensors(model.graph, attributes):
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise UserError(f"{name} refers to other files.", "Do not trust it.")
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g") or attribute.graphs:
-                raise UserError(f"{name} holds a graph in a graph.", "Do not trust it.")
+
+
+def _tensors(
+    graph: onnx.GraphProto, attributes: list[onnx.AttributeProto]
+) -> Iterator[onnx.TensorProto]:
+    """Every tensor that the graph holds, those in the attributes of its nodes included."""
+    yield from graph.initializer
+    sparse = list(graph.sparse_initializer)
+    for attribute in attributes:
+        yield attribute.t
+        yield from attribute.tensors
+        sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
+    for tensor in sparse:
+        yield tensor.values
+        yield tensor.indices
 
 
 def _check_interface(model: onnx.ModelProto, info: ModelInfo, name: str) -> None:
-    states = [state.name for state in info.states]
-    inputs = [value.name for value in model.graph.input]
-    outputs = [value.name for value in model.graph.output]
-    expected = ["token", *states], ["logits", *(f"{state}.next" for state in states)]
-    if (inputs, outputs) != expected:
-        raise UserError(f"{name} does not have the inputs and outputs it describes.", "Fetch anew.")
+    """Refuses a graph whose inputs and outputs are not those its metadata describes.
+
+    An output may leave its shape out, but not contradict.
+    """
+    import onnx
+
+    int64, float32 = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
+    states = [(state.name, float32, state.shape) for state in info.states]
+    following = [(f"{state.name}.next", float32, state.shape) for state in info.states]
+    sides = [
+        (model.graph.input, [("token", int64, ()), *states]),
+        (model.graph.output, [("logits", float32, (info.vocabulary.size,)), *following]),
+    ]
+    for values, expected in sides:
+        fits = [value.name for value in values] == [name for name, _, _ in expected] and all(
+            _fits(value, kind, shape)
+            for value, (_, kind, shape) in zip(values, expected, strict=True)
+        )
+        if not fits:
+            raise UserError(
+                f"{name} does not have the inputs and outputs it describes.",
+                "Export it again from its run: textgen export.",
+            )
+
+
+def _fits(value: onnx.ValueInfoProto, kind: int, shape: tuple[int, ...]) -> bool:
+    """Whether ``value`` is a tensor of ``kind`` and shape (B, *shape), B free."""
+    tensor = value.type.tensor_type
+    if tensor.elem_type != kind:
+        return False
+    if not tensor.HasField("shape"):
+        return True
+    first, *rest = tensor.shape.dim or [None]
+    return (
+        first is not None
+        and not first.HasField("dim_value")
+        and len(rest) == len(shape)
+        and all(
+            not dimension.HasField("dim_value") or dimension.dim_value == size
+            for dimension, size in zip(rest, shape, strict=True)
+        )
+    )
+
+
+def _without_paths(value: Any) -> Any:
+    """``value`` with the base name in the place of each absolute path."""
+    if isinstance(value, Mapping):
+        return {key: _without_paths(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_paths(item) for item in value]
+    if isinstance(value, str) and _ABSOLUTE.match(value):
+        return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    return value

@@ -24,7 +24,7 @@ class Greedy(Sampler):
     def adjust_graph(
         self, graph: Graph, logits: str, state: Mapping[str, str], options: Mapping[str, str]
     ) -> str:
-        symbols = graph.constant(np.arange(self.vocabulary.size)[None, :])
+        symbols = graph.constant(np.arange(self.vocabulary.size, dtype=np.int64)[None, :])
         chosen = graph.op("Equal", symbols, graph.op("ArgMax", logits, axis=1, keepdims=1))
         return graph.op("Where", chosen, logits, graph.constant(np.array(-np.inf, np.float32)))
 

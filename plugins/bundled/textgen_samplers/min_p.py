@@ -18,11 +18,14 @@ TEXTGEN_CONTRACT = 1
 
 @dataclass(frozen=True)
 class Options:
-    p: float = option(0.1, "share of the likeliest symbol's probability", above=0, maximum=1)
+    p: float = option(0.1, "share of the likeliest symbol's probability", minimum=1e-9, maximum=1)
 
 
 class MinP(ThresholdSampler):
-    """Keeps symbols at least p times as likely as the likeliest."""
+    """Keeps symbols at least p times as likely as the likeliest.
+
+    Exactly p times counts as kept, as in transformers.
+    """
 
     Options = Options
 
@@ -31,7 +34,7 @@ class MinP(ThresholdSampler):
         return highest
 
     def threshold_graph(self, graph: Graph, logits: str, options: Mapping[str, str]) -> str:
-        highest = graph.op("ReduceMax", logits, graph.constant(np.array([1])), keepdims=1)
+        highest = graph.op("ReduceMax", logits, graph.constant(np.array([1], np.int64)), keepdims=1)
         return graph.op("Add", highest, graph.op("Log", options["p"]))
 
 

@@ -17,22 +17,28 @@ TEXTGEN_CONTRACT = 1
 
 @dataclass(frozen=True)
 class Options:
-    temperature: float = option(0.8, "below 1 safer, above 1 wilder", above=0)
+    temperature: float = option(0.8, "below 1 safer, above 1 wilder", minimum=1e-6, maximum=1e6)
 
 
 class Temperature(Sampler):
-    """Divides the logits: below 1 the likely become likelier, above 1 the unlikely."""
+    """Divides the logits: below 1 the likely become likelier, above 1 the unlikely.
+
+    The highest logit is taken off first, which changes no probability: divided by a very small
+    number, the logits then never overflow.
+    """
 
     Options = Options
 
     def adjust(self, logits: np.ndarray, state: SamplerState, options: Any) -> np.ndarray:
-        adjusted: np.ndarray = logits / options.temperature
+        adjusted: np.ndarray = (logits - logits.max(axis=1, keepdims=True)) / options.temperature
         return adjusted
 
     def adjust_graph(
         self, graph: Graph, logits: str, state: Mapping[str, str], options: Mapping[str, str]
     ) -> str:
-        return graph.op("Div", logits, options["temperature"])
+        columns = graph.constant(np.array([1], np.int64))
+        highest = graph.op("ReduceMax", logits, columns, keepdims=1)
+        return graph.op("Div", graph.op("Sub", logits, highest), options["temperature"])
 
 
 @hookimpl

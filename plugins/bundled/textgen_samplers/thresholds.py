@@ -44,5 +44,7 @@ def descending(logits: np.ndarray) -> np.ndarray:
 
 def descending_graph(graph: Graph, logits: str, size: int) -> str:
     """The same as an operator."""
-    values, _ = graph.ops("TopK", logits, graph.constant(np.array([size])), outputs=2, axis=1)
+    values, _ = graph.ops(
+        "TopK", logits, graph.constant(np.array([size], np.int64)), outputs=2, axis=1
+    )
     return values

@@ -18,7 +18,9 @@ TEXTGEN_CONTRACT = 1
 
 @dataclass(frozen=True)
 class Options:
-    k: int = option(40, "number of symbols kept; more than there are keeps all", minimum=1)
+    k: int = option(
+        40, "number of symbols kept; more than there are keeps all", minimum=1, maximum=2**31
+    )
 
 
 class TopK(ThresholdSampler):
@@ -32,8 +34,8 @@ class TopK(ThresholdSampler):
 
     def threshold_graph(self, graph: Graph, logits: str, options: Mapping[str, str]) -> str:
         size = self.vocabulary.size
-        last = graph.op("Min", options["k"], graph.constant(np.array(size)))
-        last = graph.op("Sub", last, graph.constant(np.array(1)))
+        last = graph.op("Min", options["k"], graph.constant(np.array(size, np.int64)))
+        last = graph.op("Sub", last, graph.constant(np.array(1, np.int64)))
         return graph.op("GatherElements", descending_graph(graph, logits, size), last, axis=1)
 
 

@@ -104,7 +104,7 @@ def exported_model(
         training={},
         toolkit="",
     )
-    data = model_file.seal(build_step_graph(network, vocabulary), info)
+    data = model_file.seal(build_step_graph(network), info)
     return model_file.parse(data), network
 
 

@@ -1,8 +1,12 @@
-"""The step graph: a network's ``step`` in ONNX, standard operators only, the batch free."""
+"""The step graph: a network's ``step`` in ONNX, standard operators only, the batch free.
+
+B batch, V vocabulary.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
@@ -17,13 +21,22 @@ from onnxscript.optimizer import fold_constants
 from torch import Tensor, nn
 
 from textgen.contracts.errors import TextgenError
-from textgen.contracts.tokenizer import Vocabulary
-from textgen.model_file import OPSET
+from textgen.model_file import LARGEST, OPSET
 from textgen.training.network import Network
 
 _IR_VERSION = 10
 _PARAMETERS = "network."
 """How the exporter begins the names of the network's parameters."""
+
+_EXAMPLE_BATCH = 3
+_RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"}
+    | {"RandomUniform", "RandomUniformLike"}
+)
+_REMEDY = (
+    "A step is made of tensor operations only, without branches on values; "
+    "textgen plugins check CELL tries it by itself."
+)
 
 
 class _Step(nn.Module):
@@ -38,55 +51,99 @@ class _Step(nn.Module):
         return logits, *following
 
 
-def build_step_graph(network: Network, vocabulary: Vocabulary) -> onnx.ModelProto:
+def frozen(network: Network) -> Network:
+    """A copy that computes as the exported step does: on the CPU, in float32, in eval mode."""
+    return copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+
+
+def build_step_graph(network: Network) -> onnx.ModelProto:
     """The step of ``network``: inputs ``token`` (B,) int64 and each state (B, ...) float32,
     outputs ``logits`` (B, V) and each state's ``.next``.
 
-    Parameters keep their torch names. Raises TextgenError where the cell's step does not export.
+    Parameters are initializers under their torch names, with their own shapes and values. The same
+    weights give the same bytes. Raises TextgenError where the network is too large for one file, or
+    where the cell's step does not export.
     """
-    was_training = network.training
-    network.eval()
+    _refuse_too_large(network)
+    network = frozen(network)
     names = list(network.state_shapes())
-    example = (torch.tensor([vocabulary.boundary] * 3), *network.initial_state(3))
+    traced = _traced(network)
+    _name_interface(traced, names)
+    model = _tidied(_simplified(traced), network)
+    _add_unused(model, network)
+    _refuse_unusual(model)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise TextgenError(
+            f"The cell's step exported to a graph that does not hold together: {_line(error)}",
+            "See whether its states keep the shapes that state_shapes() names.",
+        ) from error
+    return model
+
+
+def _refuse_too_large(network: Network) -> None:
+    tensors = [*network.parameters(), *network.buffers()]
+    size = sum(tensor.numel() * 4 for tensor in tensors)
+    if size > LARGEST:
+        raise TextgenError(
+            f"The network's parameters take {size:,} bytes; one file can hold {LARGEST:,}.",
+            "Train a smaller one: --hidden-size, --layers and --embedding-size decide.",
+        )
+
+
+def _traced(network: Network) -> ir.Model:
+    example = (
+        torch.zeros(_EXAMPLE_BATCH, dtype=torch.int64),
+        *(part.detach().contiguous() for part in network.initial_state(_EXAMPLE_BATCH)),
+    )
     batch = torch.export.Dim("batch", min=1)
-    step = _Step(network)
     try:
         with torch.no_grad(), _quietly():
             program = torch.onnx.export(
-                step,
-                tuple(tensor.detach().cpu().contiguous() for tensor in example),
-                input_names=["token", *names],
-                output_names=["logits", *(f"{name}.next" for name in names)],
+                _Step(network),
+                example,
                 opset_version=OPSET,
-                dynamic_shapes=({0: batch}, tuple({0: batch} for _ in names)),
+                dynamic_shapes=({0: batch}, tuple({0: batch} for _ in example[1:])),
                 dynamo=True,
                 external_data=False,
                 optimize=False,  # it would fold parameters away, and merge equal ones
                 verbose=False,
             )
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
         raise TextgenError(
-            f"The cell's step could not be exported: {reason}",
-            "A step is made of tensor operations only, without branches on values.",
+            f"The cell's step could not be exported: {_line(_cause(error))}", _REMEDY
         ) from error
-    finally:
-        network.train(was_training)
-    assert program is not None
-    model = _tidied(_simplified(program.model), names)
-    _add_unused(model, network)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    if program is None:
+        raise TextgenError("The cell's step could not be exported.", _REMEDY)
+    return program.model
 
 
-def _add_unused(model: onnx.ModelProto, network: Network) -> None:
-    """Adds parameters that the step does not use, such as a learned initial state, so that the file
-    holds the whole network."""
-    present = {tensor.name for tensor in model.graph.initializer}
-    for name, parameter in network.named_parameters():
-        if name not in present:
-            values = parameter.detach().cpu().contiguous().numpy()
-            model.graph.initializer.append(numpy_helper.from_array(values, name))
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong first: the exporter wraps it in advice of its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _line(error: BaseException) -> str:
+    """The first line of a message that may have many."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _name_interface(model: ir.Model, states: list[str]) -> None:
+    """Our names for the inputs and outputs.
+
+    A state that is handed on unchanged, or given out twice, is one value to the exporter: an
+    Identity tells the two apart first.
+    """
+    passes.OutputFixPass()(model)
+    for value, name in zip(model.graph.inputs, ["token", *states], strict=True):
+        value.name = name
+    outputs = ["logits", *(f"{name}.next" for name in states)]
+    for value, name in zip(model.graph.outputs, outputs, strict=True):
+        value.name = name
 
 
 def _simplified(model: ir.Model) -> onnx.ModelProto:
@@ -97,6 +154,7 @@ def _simplified(model: ir.Model) -> onnx.ModelProto:
         names = (value.name for value in node.inputs if value is not None)
         return False if any(name and name.startswith(_PARAMETERS) for name in names) else None
 
+    passes.InlinePass()(model)
     for _ in range(2):
         fold_constants(model, should_fold=foldable)
         passes.CommonSubexpressionEliminationPass()(model)
@@ -105,48 +163,93 @@ def _simplified(model: ir.Model) -> onnx.ModelProto:
     return ir.to_proto(model)
 
 
-def _tidied(model: onnx.ModelProto, states: list[str]) -> onnx.ModelProto:
-    """Only what runs: no traces of the machine it was made on, no stale shapes, our names."""
-    graph = model.graph
-    del graph.value_info[:], model.metadata_props[:], graph.metadata_props[:], model.functions[:]
-    model.ir_version = _IR_VERSION
-    model.producer_name, model.producer_version = "textgen", ""
-    model.doc_string = graph.doc_string = ""
-    graph.name = "step"
-    renamed = {
-        tensor.name: tensor.name.removeprefix(_PARAMETERS)
-        for tensor in graph.initializer
-        if tensor.name.startswith(_PARAMETERS)
-    }
+def _tidied(traced: onnx.ModelProto, network: Network) -> onnx.ModelProto:
+    """The same graph written anew, with nothing but what runs.
+
+    torch leaves stack traces, source code and paths of this machine in the metadata of nodes and
+    values, and shapes that become stale when the graph is rewritten.
+    """
+    graph = traced.graph
+    renamed: dict[str, str] = {}
+    initializers = []
     for tensor in graph.initializer:
-        tensor.name = renamed.get(tensor.name, tensor.name)
-        tensor.doc_string = ""
-        del tensor.metadata_props[:]
+        is_parameter = tensor.name.startswith(_PARAMETERS)
+        renamed[tensor.name] = (
+            tensor.name.removeprefix(_PARAMETERS)
+            if is_parameter
+            else f"constant_{sum(name.startswith('constant_') for name in renamed.values())}"
+        )
+        values = numpy_helper.to_array(tensor)
+        initializers.append(numpy_helper.from_array(values, renamed[tensor.name]))
+    nodes = []
     for index, node in enumerate(graph.node):
-        del node.metadata_props[:]
-        node.doc_string = ""
-        node.name = f"{node.op_type}_{index}"
-        for position, name in enumerate(node.input):
-            node.input[position] = renamed.get(name, name)
-    shapes = dict.fromkeys(states)
-    for value in (*graph.input, *graph.output):
-        del value.metadata_props[:]
-        value.doc_string = ""
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    assert [value.name for value in graph.input] == ["token", *shapes]
-    opsets = [helper.make_opsetid("", OPSET)]
-    del model.opset_import[:]
-    model.opset_import.extend(opsets)
+        tidy = onnx.NodeProto(op_type=node.op_type, domain=node.domain)
+        tidy.name = f"{node.op_type}_{index}"
+        tidy.input.extend(renamed.get(name, name) for name in node.input)
+        tidy.output.extend(node.output)
+        tidy.attribute.extend(node.attribute)
+        for attribute in tidy.attribute:
+            attribute.doc_string = ""
+        nodes.append(tidy)
+    inputs, outputs = _interface(network)
+    model = helper.make_model(
+        helper.make_graph(nodes, "step", inputs, outputs, initializers),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=_IR_VERSION,
+        producer_name="textgen",
+    )
+    model.functions.extend(traced.functions)  # refused later, by name
     return model
+
+
+def _interface(
+    network: Network,
+) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
+    """The inputs and outputs: the first axis the batch, the others fixed."""
+    info = helper.make_tensor_value_info
+    number = onnx.TensorProto.FLOAT
+    inputs = [info("token", onnx.TensorProto.INT64, ["batch"])]
+    outputs = [info("logits", number, ["batch", network.vocabulary_size])]
+    for name, shape in network.state_shapes().items():
+        inputs.append(info(name, number, ["batch", *shape]))
+        outputs.append(info(f"{name}.next", number, ["batch", *shape]))
+    return inputs, outputs
+
+
+def _add_unused(model: onnx.ModelProto, network: Network) -> None:
+    """Adds parameters that the step does not use, such as a learned initial state, so that the file
+    holds the whole network."""
+    present = {tensor.name for tensor in model.graph.initializer}
+    for name, parameter in network.named_parameters():
+        if name not in present:
+            model.graph.initializer.append(numpy_helper.from_array(parameter.numpy(), name))
+
+
+def _refuse_unusual(model: onnx.ModelProto) -> None:
+    """Standard operators only, no graph in a graph, nothing random: any runtime can run it, and the
+    composer of the loop knows what it gets."""
+    problem = ""
+    if model.functions:
+        problem = f"it needs the function {model.functions[0].name}"
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            problem = f"it needs {node.domain}::{node.op_type}, which is not a standard operator"
+        elif any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            problem = f"it holds {node.op_type}, a branch or loop within the step"
+        elif node.op_type in _RANDOM:
+            problem = f"it holds {node.op_type}, which is random"
+    if problem:
+        raise TextgenError(f"The cell's step could not be exported: {problem}.", _REMEDY)
 
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """torch's exporter tells its progress and warns of things that are its own."""
+    disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(disabled)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +29,9 @@ class Link:
     sampler: Sampler
     numbers: tuple[str, ...]
     """Names of the options that are numbers, given at run time as (B, 1) arrays."""
+    given: bool = False
+    """Whether the sampler is an object of the caller's, which may differ from others of its class
+    in more than its options."""
 
     @property
     def in_graph(self) -> bool:
@@ -36,9 +40,11 @@ class Link:
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal for links whose graphs are the same."""
+        if self.given:
+            return (id(self.sampler),)
         options = self.sampler.options
         fixed = [
-            (field.name, getattr(options, field.name))
+            (field.name, repr(getattr(options, field.name)))
             for field in dataclasses.fields(options)
             if field.name not in self.numbers
         ]
@@ -46,12 +52,16 @@ class Link:
 
     def values(self, streams: int) -> dict[str, np.ndarray]:
         """The run-time options of ``streams`` rows, (B, 1) each."""
-        found = {}
-        for name in self.numbers:
-            value = getattr(self.sampler.options, name)
-            dtype = np.int64 if isinstance(value, int) else np.float32
-            found[name] = np.full((streams, 1), value, dtype)
-        return found
+        return {
+            name: np.full((streams, 1), getattr(self.sampler.options, name), dtype)
+            for name, dtype in self._dtypes.items()
+        }
+
+    @cached_property
+    def _dtypes(self) -> dict[str, Any]:
+        # by what is declared: a float option may hold a whole number
+        declared = {info.name: info.type for info in describe(type(self.sampler).Options)}
+        return {n: np.int64 if declared[n] is int else np.float32 for n in self.numbers}
 
 
 class Chain:
@@ -67,8 +77,19 @@ class Chain:
         """Whether every sampler can run inside the loop."""
         return all(link.in_graph for link in self.links)
 
+    def stretches(self) -> list[tuple[int, ...]]:
+        """The places of neighbouring samplers that have graph forms, and of others one by one."""
+        found: list[tuple[int, ...]] = []
+        for number, link in enumerate(self.links):
+            if found and link.in_graph and self.links[number - 1].in_graph:
+                found[-1] += (number,)
+            else:
+                found.append((number,))
+        return found
+
     @property
     def key(self) -> tuple[Any, ...]:
+        """Equal for chains whose graphs are the same."""
         return (self.ends, *(link.key for link in self.links))
 
     def options(self, streams: int) -> list[dict[str, np.ndarray]]:
@@ -81,13 +102,31 @@ class Chain:
         self, logits: np.ndarray, states: list[SamplerState], options: list[dict[str, np.ndarray]]
     ) -> np.ndarray:
         """The whole chain in numpy; the boundary is forbidden first where text does not end."""
-        if not self.ends:
-            logits = logits.copy()
-            logits[:, self.vocabulary.boundary] = -np.inf
-        for link, state, numbers in zip(self.links, states, options, strict=True):
-            fixed = vars(link.sampler.options) if link.sampler.options is not None else {}
-            logits = link.sampler.adjust(logits, state, SimpleNamespace(**{**fixed, **numbers}))
+        logits = self.allowed(logits)
+        for number in range(len(self.links)):
+            logits = self.adjust_link(number, logits, states, options)
         return logits
+
+    def allowed(self, logits: np.ndarray) -> np.ndarray:
+        """The logits that the samplers get: without the boundary where text does not end."""
+        if self.ends:
+            return logits
+        logits = logits.copy()
+        logits[:, self.vocabulary.boundary] = -np.inf
+        return logits
+
+    def adjust_link(
+        self,
+        number: int,
+        logits: np.ndarray,
+        states: list[SamplerState],
+        options: list[dict[str, np.ndarray]],
+    ) -> np.ndarray:
+        """One sampler of the chain, in numpy."""
+        sampler = self.links[number].sampler
+        fixed = vars(sampler.options) if sampler.options is not None else {}
+        given = SimpleNamespace(**{**fixed, **options[number]})
+        return sampler.adjust(logits, states[number], given)
 
     def accept(
         self, ids: np.ndarray, logprobs: np.ndarray, states: list[SamplerState]
@@ -115,7 +154,7 @@ def build_chain(
             plugin = load(name)
             options = build_options(plugin.Options, given, f"sampler {name!r}")
             sampler = plugin(vocabulary, options)
-        links.append(Link(sampler, numbers_of(type(sampler).Options)))
+        links.append(Link(sampler, numbers_of(type(sampler).Options), sampler is choice))
     return Chain(links, vocabulary, ends=ends)
 
 

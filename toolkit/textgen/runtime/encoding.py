@@ -23,8 +23,16 @@ class Decoder:
         return self._decoder.decode(b"".join(self._symbols[i] for i in ids.tolist()))
 
     def end(self) -> str:
-        """What was held back."""
+        """What was held back, as U+FFFD. Then it begins anew."""
         return self._decoder.decode(b"", final=True)
+
+    def fork(self) -> Decoder:
+        """A second decoder that goes on from here by itself."""
+        forked = Decoder.__new__(Decoder)
+        forked._symbols = self._symbols
+        forked._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        forked._decoder.setstate(self._decoder.getstate())
+        return forked
 
 
 def longest_match(text: str, vocabulary: Vocabulary) -> tuple[np.ndarray, list[str]]:

@@ -1,22 +1,26 @@
 """Engines: what turns symbols and states into the next ones, many turns at a call.
 
 B streams, N turns, V symbols. ``LoopEngine`` runs step, samplers and draw inside one graph;
-``StepEngine`` steps from Python, for chains that hold a sampler without a graph form. Both draw
-with the same operators.
+``StepEngine`` steps from Python, for chains that hold a sampler without a graph form. Both use the
+same operators for the samplers that have one, and for the draw.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import onnxruntime
 
+from textgen.contracts.errors import PluginError
 from textgen.contracts.sampler import SamplerState
 from textgen.model_file import ModelFile
+from textgen.runtime import names
 from textgen.runtime.chain import Chain
-from textgen.runtime.loop_graph import FREE, NAMES
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 
 @dataclass(frozen=True)
@@ -68,42 +72,52 @@ class LoopEngine:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
-        self._inputs = {value.name for value in session.get_inputs()}
 
     def write(
         self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray
     ) -> tuple[np.ndarray, Cursor]:
         feed: dict[str, Any] = {
-            NAMES.count: np.array(len(forced), np.int64),
-            NAMES.token: cursor.token,
-            NAMES.forced: forced,
-            NAMES.noise: noise,
+            names.COUNT: np.array(len(forced), np.int64),
+            names.TOKEN: cursor.token,
+            names.FORCED: forced,
+            names.NOISE: noise,
         }
-        feed |= {NAMES.state(name): value for name, value in cursor.states.items()}
-        for number, state in enumerate(cursor.samplers):
-            feed |= {NAMES.sampler_state(number, name): v for name, v in state.items()}
-        for number, options in enumerate(chain.options(forced.shape[1])):
-            feed |= {NAMES.option(number, name): value for name, value in options.items()}
-        feed = {name: value for name, value in feed.items() if name in self._inputs}
+        feed |= {names.state(name): value for name, value in cursor.states.items()}
+        links = range(len(chain.links))
+        feed |= _sampler_feed(links, cursor.samplers, chain.options(forced.shape[1]))
         results = dict(zip(self._outputs, self._session.run(None, feed), strict=True))
         samplers = [
-            {name: results[NAMES.sampler_state_after(number, name)] for name in state}
+            {name: results[names.sampler_state_after(number, name)] for name in state}
             for number, state in enumerate(cursor.samplers)
         ]
-        states = {name: results[NAMES.state_after(name)] for name in cursor.states}
-        return results[NAMES.ids], Cursor(results[NAMES.last], states, samplers)
+        states = {name: results[names.state_after(name)] for name in cursor.states}
+        return results[names.IDS], Cursor(results[names.LAST], states, samplers)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Neighbouring samplers of a chain with their graph, or one alone that has none."""
+
+    links: tuple[int, ...]
+    session: onnxruntime.InferenceSession | None
 
 
 class StepEngine:
-    """A call a symbol, the samplers in numpy."""
+    """A call a symbol: for chains that hold a sampler without a graph form."""
 
     path = "stepwise: a sampler of the chain has no graph form"
 
     def __init__(
-        self, step: onnxruntime.InferenceSession, draw: onnxruntime.InferenceSession
+        self,
+        step: onnxruntime.InferenceSession,
+        stretches: Sequence[Stretch],
+        draw: onnxruntime.InferenceSession,
+        accept: Stretch,
     ) -> None:
         self._step = step
+        self._stretches = stretches
         self._draw = draw
+        self._accept = accept
 
     def write(
         self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray
@@ -112,24 +126,74 @@ class StepEngine:
         options = chain.options(forced.shape[1])
         for turn, (wanted, numbers) in enumerate(zip(forced, noise, strict=True)):
             logits, *states = self._step.run(None, {"token": cursor.token, **cursor.states})
-            following = dict(zip(cursor.states, states, strict=True))
-            adjusted = chain.adjust(logits, cursor.samplers, options)
-            drawn, logprobs = self._draw.run(
-                None, {"logits": adjusted.astype(np.float32), "noise": numbers}
-            )
-            free = wanted == FREE
-            ids = np.where(free, drawn, wanted)
-            if not free.all():
-                logprobs = np.where(free, logprobs, log_probability(logits, ids))
+            adjusted = self._adjust(chain, logits, cursor.samplers, options)
+            feed = {"logits": logits, "adjusted": adjusted, "noise": numbers, "forced": wanted}
+            ids, logprobs = self._draw.run(None, feed)
             written[turn] = ids
-            samplers = chain.accept(ids, logprobs.astype(np.float32), cursor.samplers)
-            cursor = replace(cursor, token=ids, states=following, samplers=samplers)
+            cursor = replace(
+                cursor,
+                token=ids,
+                states=dict(zip(cursor.states, states, strict=True)),
+                samplers=self._accepted(chain, ids, logprobs, cursor.samplers, options),
+            )
         return written, cursor
 
+    def _adjust(
+        self,
+        chain: Chain,
+        logits: np.ndarray,
+        samplers: list[SamplerState],
+        options: list[dict[str, np.ndarray]],
+    ) -> np.ndarray:
+        logits = chain.allowed(logits)
+        for stretch in self._stretches:
+            if stretch.session is not None:
+                feed = {"logits": logits, **_sampler_feed(stretch.links, samplers, options)}
+                (logits,) = stretch.session.run(None, feed)
+                continue
+            (number,) = stretch.links
+            logits = chain.adjust_link(number, logits, samplers, options)
+            logits = np.ascontiguousarray(logits, np.float32)
+            if not np.isfinite(logits.max(axis=1)).all():
+                name = type(chain.links[number].sampler).__name__
+                raise PluginError(
+                    f"The sampler {name} left no symbol that can be drawn.",
+                    "A sampler keeps at least one symbol of every row finite.",
+                )
+        return logits
 
-def log_probability(logits: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """The log probability (B,) of ``ids`` (B,) under ``logits`` (B, V)."""
-    highest = logits.max(axis=1, keepdims=True)
-    total = np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0]
-    found: np.ndarray = np.take_along_axis(logits, ids[:, None], axis=1)[:, 0] - total
-    return found
+    def _accepted(
+        self,
+        chain: Chain,
+        ids: np.ndarray,
+        logprobs: np.ndarray,
+        samplers: list[SamplerState],
+        options: list[dict[str, np.ndarray]],
+    ) -> list[SamplerState]:
+        following = list(samplers)
+        for stretch in self._stretches:
+            if stretch.session is None:
+                (number,) = stretch.links
+                sampler = chain.links[number].sampler
+                following[number] = sampler.accept(ids, logprobs, samplers[number])
+        if self._accept.session is not None:
+            feed = {"ids": ids, "logprobs": logprobs}
+            feed |= _sampler_feed(self._accept.links, samplers, options)
+            results = iter(self._accept.session.run(None, feed))
+            for number in self._accept.links:
+                shapes = chain.links[number].sampler.state_shapes()
+                following[number] = {name: next(results) for name in shapes}
+        return following
+
+
+def _sampler_feed(
+    links: Sequence[int], samplers: list[SamplerState], options: list[dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """The states and run-time options of some links, by their names in graphs."""
+    feed = {}
+    for number in links:
+        for name, value in samplers[number].items():
+            feed[names.sampler_state(number, name)] = value
+        for name, value in options[number].items():
+            feed[names.option(number, name)] = value
+    return feed

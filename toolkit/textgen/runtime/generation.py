@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from textgen.contracts.tokenizer import Vocabulary
 from textgen.runtime.chain import Chain
 from textgen.runtime.encoding import Decoder
 from textgen.runtime.engine import Cursor, Engine
-from textgen.runtime.loop_graph import FREE
+from textgen.runtime.names import FREE
 from textgen.runtime.noise import SEEDS, noise
 
 _FIRST_CHUNK, _LARGEST_CHUNK = 16, 256
@@ -27,6 +28,7 @@ class Chunk:
     stream: int
     text: str
     ids: tuple[int, ...]
+    """The symbols read, up to the one that completes a stop string; the text may come later."""
     ended: str | None = None
     """Why the stream ends with this chunk: ``length``, ``boundary`` or ``stop``."""
 
@@ -54,6 +56,28 @@ class Generation:
     def symbols_per_second(self) -> float:
         return self.symbols / max(self.seconds, 1e-9)
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "prompt": self.prompt,
+            "texts": list(self.texts),
+            "ids": [list(numbers) for numbers in self.ids],
+            "ended": list(self.ended),
+            "seed": self.seed,
+            "symbols": self.symbols,
+            "seconds": self.seconds,
+            "symbols_per_second": self.symbols_per_second,
+            "unknown": list(self.unknown),
+        }
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Where a stream stands when it has ended: at ``cursor``, with ``ids`` still to be read."""
+
+    cursor: Cursor
+    ids: np.ndarray
+
 
 @dataclass
 class _Stream:
@@ -61,8 +85,9 @@ class _Stream:
 
     number: int
     decoder: Decoder
+    goes_on: bool
+    """Whether more may be written after ``length``: half a character then stays held back."""
     held: str = ""
-    written: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,9 +107,9 @@ class Limits:
 
 def check_seed(seed: int) -> int:
     """The seed, if it can be one. Raises UserError."""
-    if not 0 <= seed < SEEDS:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < SEEDS:
         raise UserError(f"The seed cannot be {seed}.", f"It is from 0 to {SEEDS - 1}.")
-    return seed
+    return int(seed)
 
 
 def read_prompt(engine: Engine, chain: Chain, cursor: Cursor, ids: np.ndarray) -> Cursor:
@@ -105,13 +130,19 @@ def write(
     *,
     seed: int,
     positions: Sequence[int],
-) -> Iterator[Chunk]:
+    decoders: Sequence[Decoder] | None = None,
+) -> Generator[Chunk, None, list[Rest]]:
     """The texts that go on from ``cursor``, one stream a row, as they come.
 
-    ``positions`` are how many symbols each stream has written before; they place its noise. A
-    stream that has ended leaves the batch.
+    ``positions`` are how many symbols each stream has drawn before; they place its noise. A stream
+    that has ended leaves the batch. ``decoders`` are given where the texts are to be gone on with:
+    they keep half a character until then. Returns where each stream stands at its end.
     """
-    streams = [_Stream(number, Decoder(vocabulary)) for number in range(len(cursor.token))]
+    rows = range(len(cursor.token))
+    goes_on = decoders is not None
+    given = decoders or [Decoder(vocabulary) for _ in rows]
+    streams = [_Stream(number, given[number], goes_on) for number in rows]
+    rests = [Rest(cursor.rows(np.array([n])), np.zeros(0, np.int64)) for n in rows]
     done, size = 0, _FIRST_CHUNK
     while streams and done < limits.length:
         turns = min(size, limits.length - done)
@@ -119,7 +150,8 @@ def write(
         places = np.array([positions[n] for n in numbers])[None, :] + np.arange(turns)[:, None]
         random = noise(seed, numbers, places + done)
         forced = np.full((turns, len(streams)), FREE, np.int64)
-        ids, cursor = engine.write(cursor, chain, forced, random)
+        before = cursor
+        ids, cursor = engine.write(before, chain, forced, random)
         done += turns
         going = []
         for column, stream in enumerate(streams):
@@ -128,12 +160,19 @@ def write(
                 yield chunk
             if not chunk.ended:
                 going.append(column)
+                continue
+            row, read = np.array([column]), np.array(chunk.ids, np.int64)
+            whole = len(read) == turns
+            rests[stream.number] = (
+                Rest(cursor.rows(row), read[:0]) if whole else Rest(before.rows(row), read)
+            )
         if len(going) < len(streams):
             streams = [streams[column] for column in going]
             cursor = cursor.rows(np.array(going, np.int64))
         size = min(2 * size, _LARGEST_CHUNK)
     if limits.length == 0:
         yield from (Chunk(stream.number, "", (), "length") for stream in streams)
+    return rests
 
 
 def _advance(
@@ -145,19 +184,37 @@ def _advance(
         ids, ended = ids[: at[0]], "boundary"
     elif done >= limits.length:
         ended = "length"
-    text = stream.held + stream.decoder.feed(ids)
-    if ended:
+    text, read = _read_until_stop(stream, ids, limits.stop)
+    if read is not None:
+        ids, ended = ids[:read], "stop"
+    elif ended == "boundary" or (ended and not stream.goes_on):
         text += stream.decoder.end()
     stream.held = ""
-    stream.written += len(ids)
-    found = [place for stop in limits.stop if (place := text.find(stop)) >= 0]
-    if found:
-        text, ended = text[: min(found)], "stop"
-    elif not ended:
+    if not ended:
         keep = max((_overlap(text, stop) for stop in limits.stop), default=0)
         stream.held = text[len(text) - keep :]
         text = text[: len(text) - keep]
     return Chunk(stream.number, text, tuple(ids.tolist()), ended)
+
+
+def _read_until_stop(
+    stream: _Stream, ids: np.ndarray, stops: Sequence[str]
+) -> tuple[str, int | None]:
+    """The text of ``ids`` before the first stop string that is complete, and how many of them
+    complete it; None where none does.
+
+    Symbol by symbol, so that where a text ends does not depend on how it comes in chunks.
+    """
+    if not stops:
+        return stream.held + stream.decoder.feed(ids), None
+    text = stream.held
+    for read in range(1, len(ids) + 1):
+        before = len(text)
+        text += stream.decoder.feed(ids[read - 1 : read])
+        places = (text.find(stop, max(0, before - len(stop) + 1)) for stop in stops)
+        if found := [place for place in places if place >= 0]:
+            return text[: min(found)], read
+    return text, None
 
 
 def _overlap(text: str, stop: str) -> int:

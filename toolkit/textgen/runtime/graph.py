@@ -9,8 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-PREFIX = "textgen/"
-"""Begins every name made here, so that none meets a name of the step graph."""
+from textgen.runtime.names import PREFIX
 
 
 class GraphBuilder:
@@ -44,6 +43,10 @@ class GraphBuilder:
             self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
             self._constants[key] = name
         return self._constants[key]
+
+    def rename(self, value: str, name: str) -> None:
+        """Gives ``value`` a second name, under which it can be an output."""
+        self.nodes.append(helper.make_node("Identity", [value], [name], name=f"{name}/named"))
 
     def integers(self, *values: int) -> str:
         """A constant int64 vector."""

@@ -15,42 +15,20 @@ import onnx
 from onnx import helper
 
 from textgen.model_file import OPSET, ModelFile
+from textgen.runtime import names
 from textgen.runtime.chain import Chain
-from textgen.runtime.graph import PREFIX, GraphBuilder, tensor
-
-FREE = -1
-"""A forced symbol that is none: the turn draws."""
-
-
-@dataclass(frozen=True)
-class LoopNames:
-    """The loop's inputs and outputs beside the step's own."""
-
-    count: str = f"{PREFIX}count"
-    token: str = f"{PREFIX}token"
-    forced: str = f"{PREFIX}forced"
-    noise: str = f"{PREFIX}noise"
-    last: str = f"{PREFIX}last"
-    ids: str = f"{PREFIX}ids"
-    logprobs: str = f"{PREFIX}logprobs"
-
-    def state(self, name: str) -> str:
-        return f"{PREFIX}in/{name}"
-
-    def state_after(self, name: str) -> str:
-        return f"{PREFIX}out/{name}"
-
-    def sampler_state(self, link: int, name: str) -> str:
-        return f"{PREFIX}in/sampler{link}.{name}"
-
-    def sampler_state_after(self, link: int, name: str) -> str:
-        return f"{PREFIX}out/sampler{link}.{name}"
-
-    def option(self, link: int, name: str) -> str:
-        return f"{PREFIX}option/sampler{link}.{name}"
-
-
-NAMES = LoopNames()
+from textgen.runtime.graph import GraphBuilder, tensor
+from textgen.runtime.names import FREE as FREE
+from textgen.runtime.names import PREFIX
+from textgen.runtime.sampling_graph import (
+    accept,
+    adjust,
+    choose,
+    forbid_boundary,
+    logprob,
+    logprob_as_chosen,
+    option_inputs,
+)
 
 
 @dataclass
@@ -71,32 +49,18 @@ def writing_loop(file: ModelFile, chain: Chain) -> onnx.ModelProto:
     step = file.graph()
     body = GraphBuilder("body/")
     turn, carried = _body_start(step, file)
-    logits = "logits"
-    if not chain.ends:
-        mask = np.zeros((1, chain.vocabulary.size), np.float32)
-        mask[0, chain.vocabulary.boundary] = -np.inf
-        logits = body.op("Add", logits, body.constant(mask))
+    links = range(len(chain.links))
     states = _sampler_inputs(chain)
-    model_logits = logits
-    for number, link in enumerate(chain.links):
-        options = {name: NAMES.option(number, name) for name in link.numbers}
-        logits = link.sampler.adjust_graph(body, logits, states[number], options)  # type: ignore[attr-defined]
-    forced = body.op("Gather", NAMES.forced, turn, axis=0)
-    drawn = draw(body, logits, body.op("Gather", NAMES.noise, turn, axis=0))
-    free = body.op("Less", forced, body.constant(np.array(0, np.int64)))
-    ids = body.op("Where", free, drawn, forced)
+    logits = forbid_boundary(body, chain, "logits")
+    logits = adjust(body, chain, links, logits, states)
+    noise = body.op("Gather", names.NOISE, turn, axis=0)
+    ids, free = choose(body, logits, noise, body.op("Gather", names.FORCED, turn, axis=0))
     carried[0].after = ids
     if any(states):
-        logprobs = body.op(
-            "Where", free, _logprob(body, logits, ids), _logprob(body, model_logits, ids)
-        )
+        logprobs = logprob_as_chosen(body, "logits", logits, ids, free)
         _carry_samplers(body, chain, states, ids, logprobs, carried)
-    emitted = body.op("Identity", ids)
-    scans = [(NAMES.ids, emitted, np.int64)]
-    inputs = [tensor(NAMES.noise, np.float32, ("turns", "batch"))]
-    for number, (link, values) in enumerate(zip(chain.links, chain.options(1), strict=True)):
-        for name in link.numbers:
-            inputs.append(tensor(NAMES.option(number, name), values[name].dtype, ("batch", 1)))
+    scans = [(names.IDS, body.op("Identity", ids), np.int64)]
+    inputs = [tensor(names.NOISE, np.float32, ("turns", "batch")), *option_inputs(chain, links)]
     return _looped(step, body, turn, carried, scans, inputs)
 
 
@@ -105,66 +69,22 @@ def reading_loop(file: ModelFile) -> onnx.ModelProto:
     step = file.graph()
     body = GraphBuilder("body/")
     turn, carried = _body_start(step, file)
-    ids = body.op("Gather", NAMES.forced, turn, axis=0)
+    ids = body.op("Gather", names.FORCED, turn, axis=0)
     carried[0].after = ids
-    scans = [(NAMES.logprobs, _logprob(body, "logits", ids), np.float32)]
+    scans = [(names.LOGPROBS, logprob(body, "logits", ids), np.float32)]
     return _looped(step, body, turn, carried, scans, [])
 
 
-def draw_graph(vocabulary_size: int) -> onnx.ModelProto:
-    """The draw alone, for samplers without a graph form: logits (B, V), noise (B,) to ids (B,) and
-    their log probabilities."""
-    builder = GraphBuilder("draw/")
-    ids = draw(builder, "logits", "noise")
-    logprobs = _logprob(builder, "logits", ids)
-    graph = helper.make_graph(
-        builder.nodes,
-        "draw",
-        [
-            tensor("logits", np.float32, ("batch", vocabulary_size)),
-            tensor("noise", np.float32, ("batch",)),
-        ],
-        [tensor(ids, np.int64, ("batch",)), tensor(logprobs, np.float32, ("batch",))],
-        builder.initializers,
-    )
-    return _model(graph)
-
-
-def draw(graph: GraphBuilder, logits: str, noise: str) -> str:
-    """The first symbol whose cumulative probability exceeds the noise.
-
-    Sums run in vocabulary order. The noise is below 1 by 2^-24 at least, so noise * total rounds
-    below total, and the last allowed symbol always exceeds it.
-    """
-    highest = graph.op("ReduceMax", logits, graph.integers(1), keepdims=1)
-    weights = graph.op("Exp", graph.op("Sub", logits, highest))
-    sums = graph.op("CumSum", weights, graph.constant(np.array(1, np.int64)))
-    last = graph.integers(-1)
-    total = graph.op("Slice", sums, last, graph.integers(np.iinfo(np.int64).max), graph.integers(1))
-    limit = graph.op("Mul", graph.op("Unsqueeze", noise, graph.integers(1)), total)
-    above = graph.op("Cast", graph.op("Greater", sums, limit), to=onnx.TensorProto.FLOAT)
-    return graph.op("ArgMax", above, axis=1, keepdims=0)
-
-
-def _logprob(graph: GraphBuilder, logits: str, ids: str) -> str:
-    """The log probability (B,) of ``ids`` (B,) under ``logits`` (B, V)."""
-    logprobs = graph.op("LogSoftmax", logits, axis=1)
-    column = graph.op("Unsqueeze", ids, graph.integers(1))
-    return graph.op(
-        "Squeeze", graph.op("GatherElements", logprobs, column, axis=1), graph.integers(1)
-    )
-
-
 def _body_start(step: onnx.ModelProto, file: ModelFile) -> tuple[str, list[_Carried]]:
-    token = _Carried(NAMES.token, "token", "", NAMES.last, tensor("token", np.int64, ("batch",)))
+    token = _Carried(names.TOKEN, "token", "", names.LAST, tensor("token", np.int64, ("batch",)))
     carried = [token]
     for state in file.info.states:
         carried.append(
             _Carried(
-                NAMES.state(state.name),
+                names.state(state.name),
                 state.name,
                 f"{state.name}.next",
-                NAMES.state_after(state.name),
+                names.state_after(state.name),
                 tensor(state.name, np.float32, ("batch", *state.shape)),
             )
         )
@@ -189,16 +109,15 @@ def _carry_samplers(
     for number, link in enumerate(chain.links):
         if not states[number]:
             continue
-        options = {name: NAMES.option(number, name) for name in link.numbers}
-        following = link.sampler.accept_graph(body, ids, logprobs, states[number], options)
+        following = accept(body, chain, number, ids, logprobs, states)
         for name, shape in link.sampler.state_shapes().items():
             inside = states[number][name]
             carried.append(
                 _Carried(
-                    NAMES.sampler_state(number, name),
+                    names.sampler_state(number, name),
                     inside,
                     following[name],
-                    NAMES.sampler_state_after(number, name),
+                    names.sampler_state_after(number, name),
                     tensor(inside, np.float32, ("batch", *shape)),
                 )
             )
@@ -234,7 +153,7 @@ def _looped(
     always = outside.constant(np.array(True))
     loop = helper.make_node(
         "Loop",
-        [NAMES.count, always, *(value.outside for value in carried)],
+        [names.COUNT, always, *(value.outside for value in carried)],
         [*(value.result for value in carried), *(name for name, _, _ in scans)],
         name=f"{PREFIX}loop",
         body=graph,
@@ -243,9 +162,9 @@ def _looped(
         [loop],
         "loop",
         [
-            tensor(NAMES.count, np.int64, ()),
+            tensor(names.COUNT, np.int64, ()),
             *(_renamed(value.info, value.outside) for value in carried),
-            tensor(NAMES.forced, np.int64, ("turns", "batch")),
+            tensor(names.FORCED, np.int64, ("turns", "batch")),
             *inputs,
         ],
         [

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 
 from textgen.contracts.errors import UserError
 from textgen.contracts.tokenizer import Tokenizer, Vocabulary
 from textgen.model_file import ModelFile, ModelInfo
-from textgen.runtime import loop_graph
+from textgen.runtime import names
 from textgen.runtime.chain import Chain, Loader, SamplerChoice, build_chain, convenience
 from textgen.runtime.encoding import longest_match
-from textgen.runtime.engine import Cursor, Engine, LoopEngine, StepEngine, start
+from textgen.runtime.engine import Cursor, Engine, LoopEngine, StepEngine, Stretch, start
 from textgen.runtime.generation import (
     Chunk,
     Collector,
@@ -25,10 +24,14 @@ from textgen.runtime.generation import (
     read_prompt,
     write,
 )
-from textgen.runtime.loop_graph import NAMES
 from textgen.runtime.scoring import Score, score_ids
 from textgen.runtime.session import Session
-from textgen.runtime.sessions import choose_provider, open_session
+
+if TYPE_CHECKING:
+    import onnx
+
+KEPT_CHAINS = 8
+"""Chains of samplers whose graphs are kept; the one not used for longest goes first."""
 
 
 class Model:
@@ -48,13 +51,16 @@ class Model:
         provider: str = "auto",
         threads: int | None = None,
     ) -> None:
+        from textgen.runtime.sessions import check_threads, choose_provider
+
         self._file = file
         self._tokenizer = tokenizer
         self._samplers = samplers
-        self._threads = threads
+        self._threads = check_threads(threads)
         self.provider = choose_provider(provider)
         """What runs it: ``cpu`` or ``cuda``."""
-        self._graphs: dict[Any, Any] = {}
+        self._sessions: dict[str, Any] = {}
+        self._engines: dict[Any, tuple[Chain, Engine]] = {}
         self.notices: list[str] = []
         """What should be said once."""
         if tokenizer is None:
@@ -89,8 +95,11 @@ class Model:
     def step(
         self, ids: np.ndarray, state: dict[str, np.ndarray]
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """One step of ``ids`` (B,) int64: logits (B, V) and the states after."""
-        token = np.ascontiguousarray(ids, np.int64)
+        """One step of ``ids`` (B,) int64: logits (B, V) and the states after.
+
+        Raises UserError where an id is no symbol of the vocabulary.
+        """
+        token = self.check_ids(ids)
         logits, *following = self._session("step").run(None, {"token": token, **state})
         return logits, dict(zip(state, following, strict=True))
 
@@ -187,41 +196,78 @@ class Model:
 
     def engine(self, chain: Chain, *, stepwise: bool = False) -> Engine:
         """What runs ``chain``: the loop, or steps where a sampler has no graph form."""
-        if chain.in_graph and not stepwise:
-            key = ("loop", chain.key)
-            if key not in self._graphs:
-                graph = loop_graph.writing_loop(self._file, chain)
-                self._graphs[key] = LoopEngine(self._open(graph))
-            engine: Engine = self._graphs[key]
-            return engine
-        return StepEngine(self._session("step"), self._session("draw"))
+        stepwise = stepwise or not chain.in_graph
+        key = (stepwise, chain.key)
+        # the chain is kept too: a key may hold the id of one of its samplers
+        found = self._engines.pop(key, None) or (chain, self._build_engine(chain, stepwise))
+        self._engines[key] = found
+        while len(self._engines) > KEPT_CHAINS:
+            del self._engines[next(iter(self._engines))]
+        return found[1]
+
+    def _build_engine(self, chain: Chain, stepwise: bool) -> Engine:
+        from textgen.runtime import loop_graph, sampling_graph
+
+        if not stepwise:
+            return LoopEngine(self._open(loop_graph.writing_loop(self._file, chain)))
+        stretches = []
+        for links in chain.stretches():
+            in_graph = chain.links[links[0]].in_graph
+            graph = sampling_graph.adjust_graph(chain, links) if in_graph else None
+            stretches.append(Stretch(links, graph and self._open(graph)))
+        stateful = tuple(
+            number
+            for number, link in enumerate(chain.links)
+            if link.in_graph and link.sampler.state_shapes()
+        )
+        accept = sampling_graph.accept_graph(chain, stateful) if stateful else None
+        return StepEngine(
+            self._session("step"),
+            stretches,
+            self._session("draw"),
+            Stretch(stateful, accept and self._open(accept)),
+        )
+
+    def check_ids(self, ids: np.ndarray) -> np.ndarray:
+        """``ids`` as int64. Raises UserError where one is no symbol of the vocabulary."""
+        token = np.ascontiguousarray(ids, np.int64)
+        if token.size and not (token.min() >= 0 and token.max() < self.vocabulary.size):
+            raise UserError(
+                "An id is not in the model's vocabulary.",
+                f"Ids are from 0 to {self.vocabulary.size - 1}.",
+            )
+        return token
 
     def _read(
         self, token: np.ndarray, states: dict[str, np.ndarray], forced: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         session = self._session("read")
         feed = {
-            NAMES.count: np.array(len(forced), np.int64),
-            NAMES.token: token,
-            NAMES.forced: np.ascontiguousarray(forced),
-            **{NAMES.state(name): value for name, value in states.items()},
+            names.COUNT: np.array(len(forced), np.int64),
+            names.TOKEN: token,
+            names.FORCED: np.ascontiguousarray(forced),
+            **{names.state(name): value for name, value in states.items()},
         }
-        names = [*(NAMES.state_after(name) for name in states), NAMES.logprobs]
-        *after, logprobs = session.run(names, feed)
+        wanted = [*(names.state_after(name) for name in states), names.LOGPROBS]
+        *after, logprobs = session.run(wanted, feed)
         return logprobs, dict(zip(states, after, strict=True))
 
     def _session(self, which: str) -> Any:
         """The session of ``step``, ``draw`` or ``read``, made when first asked for."""
-        if which not in self._graphs:
-            if which == "step":
-                self._graphs[which] = self._open(self._file.data)
-            elif which == "draw":
-                self._graphs[which] = self._open(loop_graph.draw_graph(self.vocabulary.size))
-            else:
-                self._graphs[which] = self._open(loop_graph.reading_loop(self._file))
-        return self._graphs[which]
+        if which not in self._sessions:
+            from textgen.runtime import loop_graph, sampling_graph
+
+            graphs: dict[str, Callable[[], onnx.ModelProto | bytes]] = {
+                "step": lambda: self._file.data,
+                "draw": lambda: sampling_graph.draw_graph(self.vocabulary.size),
+                "read": lambda: loop_graph.reading_loop(self._file),
+            }
+            self._sessions[which] = self._open(graphs[which]())
+        return self._sessions[which]
 
     def _open(self, graph: onnx.ModelProto | bytes) -> Any:
+        from textgen.runtime.sessions import open_session
+
         data = graph if isinstance(graph, bytes) else graph.SerializeToString()
         size = len(self._file.data)
         return open_session(data, self.provider, self._threads, model_bytes=size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,17 @@ class Score:
     @property
     def bits_per_symbol(self) -> float:
         return self.bits / self.symbols if self.symbols else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, without those of each symbol."""
+        return {
+            "symbols": self.symbols,
+            "nats": self.nats,
+            "bits": self.bits,
+            "nats_per_symbol": self.nats_per_symbol,
+            "bits_per_symbol": self.bits_per_symbol,
+            "unknown": list(self.unknown),
+        }
 
 
 def score_ids(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from textgen.runtime.chain import Chain
+from textgen.runtime.encoding import Decoder
 from textgen.runtime.engine import Cursor, Engine
-from textgen.runtime.generation import Limits, read_prompt, write
+from textgen.runtime.generation import Chunk, Limits, read_prompt, write
 
 if TYPE_CHECKING:
     from textgen.runtime.model import Model
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 class Session:
     """One stream of a model: its state, its samplers' states, and how much it has written.
 
-    Written in parts it is the same text as written at once.
+    Written in parts it is the same text as written at once; half a character at the end of one
+    part comes with the next.
     """
 
     def __init__(
@@ -27,48 +29,71 @@ class Session:
         self._model = model
         self._engine = engine
         self._chain = chain
+        self._decoder = Decoder(model.vocabulary)
         self.cursor = cursor
         self.seed = seed
         self.position = 0
-        """Symbols written so far; what was fed does not count."""
+        """Symbols drawn so far, boundaries that ended a text included; what was fed is not."""
 
-    def feed(self, text: str) -> list[str]:
-        """Reads ``text`` as if it had been written; returns what the model has no symbol for."""
-        ids, unknown = self._model.encode(text)
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The model's states (1, ...) before the newest symbol is read."""
+        return self.cursor.states
+
+    def feed(self, text: str | np.ndarray) -> list[str]:
+        """Reads ``text``, or ids, as if it had been written; returns what the model has no symbol
+        for, which is left out. Half a character that was held back is dropped."""
+        ids, unknown = self._model.encode(text) if isinstance(text, str) else (text, [])
+        ids = self._model.check_ids(ids)
         self.cursor = read_prompt(self._engine, self._chain, self.cursor, ids)
+        self._decoder.end()
         return unknown
 
     def write(self, length: int = 500, *, stop: Sequence[str] = ()) -> str:
-        """Up to ``length`` more symbols. A text that ends is begun anew by the next call."""
+        """Up to ``length`` more symbols. A text that ends is begun anew by the next call.
+
+        A stop string is found where this call writes all of it; what follows it is not written.
+        """
+        return "".join(chunk.text for chunk in self.stream(length, stop=stop))
+
+    def stream(self, length: int = 500, *, stop: Sequence[str] = ()) -> Iterator[Chunk]:
+        """``write`` as it comes. The session goes on from the end once all has been taken, and
+        stays where it was if not."""
         limits = Limits(length, tuple(stop), boundary=self._chain.ends)
-        written: list[str] = []
-        ids: list[int] = []
-        before = self.cursor
-        vocabulary = self._model.vocabulary
+        return self._stream(limits)
+
+    def _stream(self, limits: Limits) -> Iterator[Chunk]:
+        decoder = self._decoder.fork()
         chunks = write(
             self._engine,
             self._chain,
-            before,
-            vocabulary,
+            self.cursor,
+            self._model.vocabulary,
             limits,
             seed=self.seed,
             positions=[self.position],
+            decoders=[decoder],
         )
-        ended = None
-        for chunk in chunks:
-            written.append(chunk.text)
-            ids.extend(chunk.ids)
-            ended = chunk.ended
+        drawn, ended = 0, None
+        while True:
+            try:
+                chunk = next(chunks)
+            except StopIteration as end:
+                (rest,) = end.value
+                break
+            drawn, ended = drawn + len(chunk.ids), chunk.ended
+            yield chunk
         if ended == "boundary":
+            drawn += 1  # the boundary took its noise as well
             self.cursor = self._model.start(self._chain, 1)
         else:
-            # the states of exactly these symbols, whatever chunks they came in
-            self.cursor = read_prompt(self._engine, self._chain, before, np.array(ids, np.int64))
-        self.position += len(ids)
-        return "".join(written)
+            self.cursor = read_prompt(self._engine, self._chain, rest.cursor, rest.ids)
+        self._decoder = decoder
+        self.position += drawn
 
     def fork(self) -> Session:
         """A second session that goes on from here by itself."""
         forked = Session(self._model, self._engine, self._chain, self.cursor, self.seed)
         forked.position = self.position
+        forked._decoder = self._decoder.fork()
         return forked

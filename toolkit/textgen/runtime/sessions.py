@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import onnxruntime
@@ -15,7 +16,10 @@ _CUDA = "CUDAExecutionProvider"
 _ONE_THREAD_BYTES = 4 << 20
 """Models smaller than this run faster on one thread: a step is too short to share."""
 
-onnxruntime.set_default_logger_severity(3)  # what goes wrong is raised; its warnings are noise
+_ERRORS, _SILENCE = 3, 4
+"""onnxruntime's levels of logging. What goes wrong is raised; its warnings are noise."""
+
+onnxruntime.set_default_logger_severity(_ERRORS)
 
 
 def choose_provider(wanted: str) -> str:
@@ -47,10 +51,18 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads(model_bytes)
     options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS
     # spinning threads burn cores between symbols (onnxruntime#11841)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     names = [_CUDA, _CPU] if provider == "cuda" else [_CPU]
-    session = onnxruntime.InferenceSession(data, options, providers=names, enable_fallback=0)
+    try:
+        # its own fallback would print a banner to stdout
+        session = onnxruntime.InferenceSession(data, options, providers=names, enable_fallback=0)
+    except Exception as error:  # its errors have no common class
+        reason = str(error).strip().partition("\n")[0]
+        raise TextgenError(
+            f"onnxruntime cannot run this model: {reason}", "textgen doctor says what runs here."
+        ) from error
     if session.get_providers()[0] != names[0]:
         raise TextgenError(f"onnxruntime did not start {names[0]}.", "Use --provider cpu.")
     return session
@@ -58,9 +70,19 @@ def open_session(
 
 def default_threads(model_bytes: int) -> int:
     """Threads for a model of this size."""
-    return 1 if model_bytes < _ONE_THREAD_BYTES else max(1, min(8, os.cpu_count() or 1))
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return 1 if model_bytes < _ONE_THREAD_BYTES else min(8, cores)
 
 
+def check_threads(threads: int | None) -> int | None:
+    """The number of threads, if it can be one. Raises UserError."""
+    if threads is not None and not 1 <= threads <= 1024:
+        raise UserError(f"The number of threads cannot be {threads}.", "It is from 1 to 1024.")
+    return threads
+
+
+@functools.cache
 def _why_no_cuda() -> str | None:
     if _CUDA not in onnxruntime.get_available_providers():
         return "this onnxruntime was built without it"
@@ -77,4 +99,34 @@ def _why_no_cuda() -> str | None:
     preload = getattr(onnxruntime, "preload_dlls", None)
     if preload is not None:
         preload()  # torch's own copies of CUDA and cuDNN serve, where they are installed
+    onnxruntime.set_default_logger_severity(_SILENCE)
+    try:
+        return _why_cuda_does_not_start()
+    finally:
+        onnxruntime.set_default_logger_severity(_ERRORS)
+
+
+def _why_cuda_does_not_start() -> str | None:
+    """Runs a product on the device: a driver alone does not mean that CUDA's libraries are there,
+    and onnxruntime goes on without them."""
+    import numpy as np
+    from onnx import TensorProto, helper
+
+    square = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 2])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 2])
+    product = helper.make_node("MatMul", ["x", "x"], ["y"])
+    graph = helper.make_graph([product], "probe", [square], [result])
+    opsets = [helper.make_opsetid("", 20)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _SILENCE
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=[_CUDA, _CPU], enable_fallback=0
+        )
+        if session.get_providers()[0] != _CUDA:
+            return "onnxruntime does not find the libraries of CUDA and cuDNN that it needs"
+        session.run(None, {"x": np.eye(2, dtype=np.float32)})
+    except Exception as error:  # its errors have no common class
+        return str(error).strip().partition("\n")[0]
     return None
