@@ -80,9 +80,33 @@ class _Noisy(LearnedStart):
         return output + 0.01 * torch.rand_like(output), following
 
 
+class _InPlaceScan(LearnedStart):
+    def scan(self, xs, state):
+        xs += 1
+        return Cell.scan(self, xs - 1, state)
+
+
+class _NotANumber(LearnedStart):
+    def step(self, x, state):
+        output, following = super().step(x, state)
+        return output.abs().sqrt() * torch.log(output), following
+
+
+class _Remembering(LearnedStart):
+    """Keeps its state where it should not."""
+
+    def step(self, x, state):
+        self.kept = super().step(x + getattr(self, "kept", 0 * x.mean()), state)[0].mean().detach()
+        output, following = super().step(x, state)
+        return output + self.kept, following
+
+
 @pytest.mark.parametrize(
     ("cell", "rule"),
     [
+        (_InPlaceScan, "scan changes none"),
+        (_NotANumber, "finite"),
+        (_Remembering, "state is no attribute"),
         (_Mean, "row alone"),
         (_InPlace, "changes none"),
         (_WrongScan, "equals a loop of step"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -19,14 +21,13 @@ def network():
 
 def naive(network, inputs, counted):
     """The summed nats of the last ``counted`` next symbols of a sequence read from the start."""
-    state, total = network.initial_state(1), 0.0
+    state = network.initial_state(1)
     losses = []
     with torch.no_grad():
-        for now, following in zip(inputs[:-1], inputs[1:], strict=True):
+        for now, following in pairwise(inputs):
             logits, state = network.step(torch.tensor([now]), state)
             losses.append(float(-torch.log_softmax(logits[0], 0)[following]))
-    total = sum(losses[len(losses) - counted :])
-    return total
+    return sum(losses[len(losses) - counted :])
 
 
 def test_cold_windows_and_the_carried_pass_of_running_text(network):
@@ -75,3 +76,37 @@ def test_dropout_is_off_while_it_evaluates_and_on_again_after(network):
     evaluator = Evaluator(ids, np.array([[1, 6]]), 0)
     assert evaluator.cold(network) == evaluator.cold(network)
     assert network.training
+
+
+def test_nanogpts_windows(network):
+    """x = data[i:i+256], y = data[i+1:i+257] at every i, the boundary shown before x."""
+    data = np.random.default_rng(1).integers(1, 7, 4 * WINDOW + 1)
+    ids = np.concatenate([[0, 3, 3, 3], data])  # held out: the end of a text
+    windows = [
+        naive(network, [0, *data[i : i + WINDOW + 1]], WINDOW)
+        for i in range(0, len(data) - 1, WINDOW)
+    ]
+    cold = Evaluator(ids, np.array([[4, len(ids)]]), 0).cold(network)
+    assert cold.symbols == 4 * WINDOW
+    assert cold.nats == pytest.approx(sum(windows) / cold.symbols, rel=1e-5)
+
+
+def test_long_and_short_documents_side_by_side_in_chunks(network, monkeypatch):
+    monkeypatch.setattr("textgen.training.evaluation._SYMBOLS", 100)
+    random = np.random.default_rng(2)
+    ids, spans, total = [0], [], 0.0
+    for length in (1, 40, 7, 333, 90):
+        document = random.integers(1, 7, length).tolist()
+        spans.append((len(ids), len(ids) + length))
+        ids += [*document, 0]
+        total += naive(network, [0, *document, 0], length + 1)
+    evaluator = Evaluator(np.array(ids), np.array(spans), 0)
+    assert evaluator.carried(network).nats == pytest.approx(total / evaluator.symbols, rel=1e-5)
+
+
+def test_a_part_of_short_documents_is_measured_in_symbols(network):
+    spans = [(1 + 5 * i, 5 + 5 * i) for i in range(500)]
+    ids = np.random.default_rng(3).integers(1, 7, 2501)
+    ids[::5] = 0
+    evaluator = Evaluator(ids, np.array(spans), 0)
+    assert 900 <= evaluator.cold(network, limit=1000).symbols <= 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -136,3 +137,63 @@ def test_the_permutation_is_one(count):
     if count > 100:
         one, other = ([permuted(i, count, (0, k)) for i in range(count)] for k in (1, 2))
         assert one != other
+
+
+@pytest.mark.parametrize(
+    "lengths", [[3000], [700, 40, 33, 900, 35], [33 + i % 50 for i in range(2500)]]
+)
+def test_one_row_predicts_every_symbol_once_in_each_epoch(lengths):
+    source = streams(lengths, batch_size=1)
+    assert not source.bucketed
+    total = source.symbols_in_epoch
+    assert total == sum(lengths) + len(lengths)  # each document's closing boundary is a target
+    for _ in range(2):
+        seen, shown = [], source.shown
+        while source.shown < shown + total:
+            batch = source.next()
+            seen += batch.targets[batch.targets != IGNORED].tolist()
+        counts = np.bincount(seen, minlength=sum(lengths) + 1)
+        assert counts[BOUNDARY] == len(lengths)
+        assert (counts[1:] == 1).all()
+
+
+@pytest.mark.parametrize("lengths", [[5000], [3, 1, 7, 5, 2] * 400, [40, 90, 300] * 20])
+def test_looking_ahead_tells_what_a_step_shows(lengths):
+    source = streams(lengths)
+    expected, padding = source.look_ahead()
+    cursor = source.cursor()
+    for _ in range(256):
+        source.next()
+    assert source.shown / 256 == expected
+    assert source.padding == pytest.approx(padding)
+    again = streams(lengths)
+    again.look_ahead()
+    assert again.cursor() == cursor
+
+
+def test_rows_of_a_small_text_still_see_context():
+    source = streams([70], batch_size=32)
+    batch = source.next()
+    assert (batch.targets != IGNORED).sum(axis=0).mean() > 6
+
+
+@pytest.mark.parametrize("length", [8, 300])
+def test_many_documents_need_little_memory(length, tmp_path):
+    count = 2_000_000
+    starts = 1 + (length + 1) * np.arange(count, dtype=np.int64)
+    np.stack([starts, starts + length], axis=1).tofile(tmp_path / "spans")
+    spans = np.memmap(tmp_path / "spans", np.int64, "r").reshape(-1, 2)
+    with (tmp_path / "ids").open("wb") as file:
+        file.truncate(count * (length + 1) + 1)  # zeros that take no space: all boundaries
+    ids = np.memmap(tmp_path / "ids", np.uint8, "r")
+    tracemalloc.start()
+    source = Streams(
+        ids, spans, BOUNDARY, batch_size=32, sequence_length=64, reset_probability=0.03, seed=0
+    )
+    assert source.bucketed == (length == 8)
+    for _ in range(200):
+        source.next()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 << 20
+    assert len(json.dumps(source.cursor())) < 2000

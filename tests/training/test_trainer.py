@@ -1,7 +1,8 @@
-"""The trainer: it learns, keeps its budgets, resumes bit for bit, and ends well when interrupted."""
+"""The trainer: it learns, keeps its budgets, resumes bit for bit, and ends well at a signal."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -75,7 +76,7 @@ class _StopAt(Observer):
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_resuming_is_bit_equal(cell, verses, tmp_path, monkeypatch):
-    monkeypatch.setattr("textgen.training.trainer._TOLD_EVERY", 0.0)
+    monkeypatch.setattr("textgen.training.meter._SECONDS", 0.0)
     options = {
         "cell": cell,
         "steps": 40,
@@ -105,28 +106,82 @@ def test_resuming_is_bit_equal(cell, verses, tmp_path, monkeypatch):
     assert whole.losses == straight.losses
 
 
-@pytest.mark.parametrize(
-    ("budget", "steps"),
-    [({"steps": 7}, 7), ({"tokens": 4 * 16 * 5}, 5), ({"epochs": 0.1}, None)],
-)
-def test_budgets(budget, steps, verses, tmp_path):
-    run = textgen.train(
-        verses, hidden_size=8, batch_size=4, sequence_length=16, folder=tmp_path, **budget
+class _Remember(Observer):
+    """Keeps the events."""
+
+    def __init__(self):
+        self.events = []
+
+    def on(self, event):
+        self.events.append(event)
+
+    def last(self, kind):
+        return [event for event in self.events if isinstance(event, kind)][-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_a_killed_training_goes_on_as_if_nothing_had_been(verses, tmp_path):
+    options = {
+        "steps": 120,
+        "hidden_size": 16,
+        "batch_size": 4,
+        "sequence_length": 16,
+        "precision": "float32",
+        "checkpoint_every": 3,
+        "evaluate_every": 10,
+        "sample_every": 20,
+    }
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "textgen", "train", str(verses), "--name=killed", "--json"]
+    process = subprocess.Popen([*command, *flags], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if '"event": "saved"' in line and json.loads(line)["step"] >= 24:
+            process.kill()
+            break
+    process.communicate(timeout=60)
+    whole = textgen.resume("killed", folder=tmp_path)
+    straight = textgen.train(verses, name="straight", folder=tmp_path, **options)
+    a, b = (
+        read_checkpoint(run.folder / "checkpoints" / "last.safetensors")
+        for run in (straight, whole)
     )
-    symbols = 0.1 * textgen.open_corpus(verses).symbols("train")
-    assert run.steps == (steps or round(symbols / (4 * 16)))
+    assert all(torch.equal(tensor, b.tensors[name]) for name, tensor in a.tensors.items())
+    assert a.values["samples"] == b.values["samples"]
+    for key in ("validation", "finished"):  # progress is told by the clock, these by the step
+        kept = [[m for m in run.metrics if key in m] for run in (straight, whole)]
+        assert kept[0] == kept[1]
+    texts = [(run.folder / "samples.txt").read_text() for run in (straight, whole)]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("text", ["verses", "names"])
+@pytest.mark.parametrize("budget", [{"steps": 7}, {"tokens": 1600}, {"epochs": 0.5}])
+def test_budgets(text, budget, request, tmp_path):
+    """Documents of differing length fill a step by different shares; a budget counts symbols."""
+    seen = _Remember()
+    run = textgen.train(
+        request.getfixturevalue(text),
+        hidden_size=8,
+        batch_size=4,
+        sequence_length=16,
+        folder=tmp_path,
+        observer=seen,
+        evaluate_every=10**6,
+        precision="float32",
+        **budget,
+    )
+    epoch = seen.last(Progress).epoch
+    corpus_symbols = seen.last(Started).corpus_symbols
+    if "steps" in budget:
+        assert run.steps == 7
+    wanted = {"steps": seen.last(Started).epochs, "tokens": 1600 / corpus_symbols, "epochs": 0.5}
+    assert epoch == pytest.approx(wanted[next(iter(budget))], rel=0.1)
 
 
 def test_minutes_fix_a_number_of_steps(verses, tmp_path):
-    class Remember(Observer):
-        plan = None
-
-        def on(self, event):
-            if isinstance(event, Started):
-                Remember.plan = event
-
-    run = textgen.train(verses, hidden_size=16, minutes=0.05, folder=tmp_path, observer=Remember())
-    assert run.steps == Remember.plan.steps > 1
+    seen = _Remember()
+    run = textgen.train(verses, hidden_size=16, minutes=0.05, folder=tmp_path, observer=seen)
+    assert run.steps == seen.last(Started).steps > 1
     assert 1 < run.seconds < 30
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor
 
 from textgen.contracts.cell import Cell
+
+# cuDNN copies the weights together at each scan, once a chunk: little beside what it computes
+warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
 
 
 def fused(kernel: Callable[..., Any], xs: Tensor, state: Any, cell: Cell) -> tuple[Tensor, ...]:

@@ -85,6 +85,8 @@ def _check_shapes(cell: Cell, batch: int) -> None:
         outputs, last = cell.scan(torch.randn(_T, batch, _D), state)
     _require_shapes("step", following, expected)
     _require_shapes("scan", last, expected)
+    finite = all(bool(part.isfinite().all()) for part in (output, outputs, *following, *last))
+    require(finite, "outputs and states are finite", "inf or nan", "a division or log of zero")
     for what, found, shape in (
         ("step", output, (batch, cell.output_size)),
         ("scan", outputs, (_T, batch, cell.output_size)),
@@ -114,20 +116,29 @@ def _require_shapes(what: str, state: State, expected: list[tuple[int, ...]]) ->
 
 
 def _check_purity(cell: Cell, batch: int) -> None:
-    x = torch.randn(batch, _D)
     state = _warm(cell, batch)
-    before = [tensor.clone() for tensor in (x, *state)]
-    with torch.no_grad():
-        first, _ = cell.step(x, state)
-        again, _ = cell.step(x, state)
-    unchanged = all(torch.equal(a, b) for a, b in zip(before, (x, *state), strict=True))
-    require(unchanged, "step changes none of its arguments", "a changed input", "an in-place +=")
-    require(
-        torch.equal(first, again),
-        "in eval mode nothing is random, and state is no attribute",
-        f"two calls differ by {_largest(first - again):.1e}",
-        "dropout without self.training, or a state kept on self",
-    )
+    for what, call, x in (
+        ("step", cell.step, torch.randn(batch, _D)),
+        ("scan", cell.scan, torch.randn(_T, batch, _D)),
+    ):
+        given = {"x": x, **dict(zip(cell.state_shapes(), state, strict=True))}
+        before = {name: tensor.clone() for name, tensor in given.items()}
+        with torch.no_grad():
+            first, _ = call(x, state)
+            again, _ = call(x, state)
+        changed = [name for name, tensor in given.items() if not torch.equal(tensor, before[name])]
+        require(
+            not changed,
+            f"{what} changes none of its arguments",
+            f"a changed {', '.join(changed)} at batch {batch}",
+            "an in-place operation such as += or mul_()",
+        )
+        require(
+            torch.equal(first, again),
+            "in eval mode nothing is random, and state is no attribute",
+            f"two calls of {what} differ by {_largest(first - again):.1e}",
+            "dropout without self.training, or a state kept on self",
+        )
 
 
 def _check_rows(cell: Cell) -> None:
@@ -213,9 +224,11 @@ def _check_bound(cell: Cell) -> None:
 def _warm(cell: Cell, batch: int, dtype: torch.dtype = torch.float32) -> State:
     """A state that rows do not share, as it is in the middle of a text."""
     with torch.no_grad():
-        _, state = cell.scan(torch.randn(4, batch, _D, dtype=dtype), cell.initial_state(batch))
+        start = tuple(part.to(dtype) for part in cell.initial_state(batch))
+        _, state = cell.scan(torch.randn(4, batch, _D, dtype=dtype), start)
     return state
 
 
 def _largest(tensor: Tensor) -> float:
-    return float(tensor.abs().max()) if tensor.numel() else 0.0
+    """The largest absolute value; infinite where there is one that is not a number."""
+    return float(tensor.abs().nan_to_num(nan=float("inf")).max()) if tensor.numel() else 0.0

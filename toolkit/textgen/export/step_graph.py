@@ -35,7 +35,7 @@ _RANDOM = frozenset(
 )
 _REMEDY = (
     "A step is made of tensor operations only, without branches on values; "
-    "textgen plugins check CELL tries it by itself."
+    "check_export of textgen.conformance tries a cell by itself."
 )
 
 

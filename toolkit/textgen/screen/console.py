@@ -1,75 +1,144 @@
-"""The two streams: the text alone on standard output, everything else on standard error."""
+"""The two streams: the text alone on standard output, everything else on standard error.
+
+A stream is *lively* where it is a terminal that wants colour and movement; everywhere else (a pipe,
+a file, NO_COLOR, CI, TERM=dumb) plain lines are written. Whatever goes to a terminal, lively or
+not, is made safe for it.
+"""
 
 from __future__ import annotations
 
+import codecs
 import functools
 import os
 import sys
+import textwrap
 from typing import TYPE_CHECKING, TextIO
 
 from textgen.screen.safe import one_line, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 PIPE_CLOSED = 141
 """Exit status when the reader of a pipe has gone: 128 + SIGPIPE, as a shell reports it."""
 
+_ERRORS = "textgen-output"
+
+_CLEAR = "\r\x1b[K"
+_line_drawn = False
+"""Whether standard error ends in a line that draw_line drew."""
+
 
 def prepare_streams() -> None:
-    """UTF-8 and LF on every system; what cannot be encoded does not end the program."""
+    """LF on every system, UTF-8 everywhere but on a terminal of another encoding; what cannot be
+    encoded does not end the program.
+
+    A lone surrogate that stands for a byte of an argument becomes that byte again; any other
+    becomes U+FFFD.
+    """
+    codecs.register_error(_ERRORS, _encode_surrogates)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(encoding="utf-8", errors="replace", newline="\n")
+        if reconfigure is None:
+            continue
+        if is_terminal(stream) and not _is_utf8(stream):
+            reconfigure(errors="backslashreplace", newline="\n")
+        else:
+            reconfigure(encoding="utf-8", errors=_ERRORS, newline="\n")
 
 
-def lively(stream: TextIO) -> bool:
-    """Whether ``stream`` is a terminal that wants more than plain lines."""
-    if os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether someone's terminal shows ``stream``; False where it is missing or closed."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
         return False
-    return stream.isatty()
 
 
-@functools.cache
+def lively(stream: TextIO | None) -> bool:
+    """Whether ``stream`` is a terminal that wants more than plain lines."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        return False
+    return is_terminal(stream) and not _is_old_windows()
+
+
+def ascii_only(stream: TextIO | None) -> bool:
+    """Whether bars and rules must be drawn without Unicode's blocks."""
+    return not _is_utf8(stream)
+
+
 def errors() -> Console:
     """Where progress, notices and errors go."""
-    return _console(sys.stderr)
+    return _console_of(sys.stderr)
 
 
-@functools.cache
 def output() -> Console:
     """Where tables go."""
-    return _console(sys.stdout)
+    return _console_of(sys.stdout)
 
 
 def show_error(problem: str, remedy: str = "") -> None:
     """One line for what is wrong, one for what to do."""
-    if lively(sys.stderr):
-        from rich.text import Text
-
-        errors().print(Text.assemble(("error  ", "bold red"), one_line(problem)), soft_wrap=True)
-        if remedy:
-            errors().print(Text.assemble(("  try  ", "bold"), one_line(remedy)), soft_wrap=True)
-        return
-    _plain(f"Error: {one_line(problem)}")
+    say(problem, label="Error: ", label_style="bold red")
     if remedy:
-        _plain(one_line(remedy))
+        say(remedy)
 
 
 def show_warning(line: str) -> None:
     """Something that did not go well, though the command goes on."""
-    _said("yellow", line)
+    say(line, label="Warning: ", label_style="yellow")
 
 
 def show_notice(line: str) -> None:
     """Something worth knowing."""
-    _said("dim", line)
+    say(line, "dim")
+
+
+def say(line: str, style: str = "", *, label: str = "", label_style: str = "") -> None:
+    """One line on standard error, made safe; a terminal breaks it between words."""
+    safe = one_line(line)
+    clear_line()
+    if not lively(sys.stderr):
+        print(f"{label}{safe}", file=sys.stderr, flush=True)
+        return
+    from rich.text import Text
+
+    # a word is never broken, so that a path stays whole when it is copied
+    rows = textwrap.wrap(
+        label + safe, errors().width, break_long_words=False, break_on_hyphens=False
+    )
+    text = Text("\n".join(rows), style=style)
+    text.stylize(label_style, 0, len(label))
+    errors().print(text, soft_wrap=True)
+
+
+def draw_line(text: Text) -> None:
+    """Puts ``text`` into the last line of standard error, which must be lively, in place of what
+    stood there. The next line said takes its place; the cursor is never hidden, so that nothing has
+    to be restored."""
+    global _line_drawn
+    out = errors()
+    out.file.write(_CLEAR)
+    out.print(text, end="", no_wrap=True, overflow="crop")
+    out.file.flush()
+    _line_drawn = True
+
+
+def clear_line() -> None:
+    """Takes the drawn line away, if one stands."""
+    global _line_drawn
+    if _line_drawn:
+        _line_drawn = False
+        errors().file.write(_CLEAR)
+        errors().file.flush()
 
 
 def write_text(text: str) -> None:
     """Text for standard output: escaped on a terminal, byte for byte in a pipe."""
-    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+    sys.stdout.write(visible(text) if is_terminal(sys.stdout) else text)
     sys.stdout.flush()
 
 
@@ -78,25 +147,54 @@ def pipe_closed() -> int:
     null = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(null, descriptor)  # the interpreter's last flush must not fail again
+    os.close(null)
     return PIPE_CLOSED
 
 
-def _said(style: str, line: str) -> None:
-    if lively(sys.stderr):
-        from rich.text import Text
-
-        errors().print(Text(one_line(line), style=style), soft_wrap=True)
-    else:
-        _plain(one_line(line))
+def _console_of(stream: TextIO) -> Console:
+    # while a view is live, rich puts a proxy into sys.stderr: what it shows and what is said beside
+    # it must come from one console
+    stream = getattr(stream, "rich_proxied_file", stream)
+    return _console(stream, lively(stream))
 
 
-def _plain(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _console(stream: TextIO) -> Console:
+@functools.lru_cache(maxsize=4)
+def _console(stream: TextIO, is_lively: bool) -> Console:
     from rich.console import Console
 
     return Console(
-        file=stream, highlight=False, markup=False, emoji=False, no_color=not lively(stream)
+        file=stream,
+        force_terminal=is_lively,
+        force_interactive=is_lively,
+        color_system="auto" if is_lively else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
+
+
+def _is_utf8(stream: TextIO | None) -> bool:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        return codecs.lookup(encoding).name == "utf-8"
+    except LookupError:
+        return False
+
+
+def _is_old_windows() -> bool:
+    """A Windows console that does not know escape sequences."""
+    if sys.platform != "win32":
+        return False
+    from rich.console import Console
+
+    return Console().legacy_windows
+
+
+def _encode_surrogates(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    unencodable = error.object[error.start : error.end]
+    codes = map(ord, unencodable)
+    return b"".join(
+        bytes([code - 0xDC00]) if 0xDC80 <= code <= 0xDCFF else b"\xef\xbf\xbd" for code in codes
+    ), error.end

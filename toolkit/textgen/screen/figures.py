@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 _BARS = "▁▂▃▄▅▆▇█"
+_ASCII_BARS = "_.-=*#"
 
 
 def size(count: float | None) -> str:
     """Bytes: ``1.1 MB``."""
-    if count is None:
+    if count is None or not math.isfinite(count):
         return "?"
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        shown = f"{count:.0f}" if unit == "B" else f"{count:.1f}"
+        if float(shown) < 1000:
+            return f"{shown} {unit}"
         count /= 1000
-    raise AssertionError
+    return f"{count:,.1f} TB"
 
 
 def duration(seconds: float) -> str:
-    """``48 s``, ``2 min 05 s``, ``3 h 20 min``."""
+    """``48 s``, ``2 min 05 s``, ``3 h 20 min``; ``?`` for what is not finite."""
+    if not math.isfinite(seconds):
+        return "?"
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
 def count(number: float) -> str:
     """``12,345``."""
-    return f"{number:,.0f}"
+    return f"{number:,.0f}" if math.isfinite(number) else "?"
 
 
-def sparkline(values: Sequence[float], width: int) -> str:
-    """The values as ``width`` bars, each the mean of its share; the extremes touch the ends."""
-    if not values:
-        return ""
+def sparkline(
+    values: Sequence[float], width: int, *, top: float | None = None, ascii_only: bool = False
+) -> str:
+    """The values as at most ``width`` bars, each the mean of its share.
+
+    The extremes touch the ends; what lies above ``top`` is cut to it, so that a high start does not
+    flatten the rest. What is not finite stands at the top.
+    """
+    bars = _ASCII_BARS if ascii_only else _BARS
     width = min(width, len(values))
+    if width < 1:
+        return ""
     edges = [round(i * len(values) / width) for i in range(width + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
-    low, high = min(means), max(means)
-    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BARS[round((value - low) * scale)] for value in means)
+    finite = [mean for mean in means if math.isfinite(mean)]
+    if not finite:
+        return bars[-1] * width
+    low, high = min(finite), max(finite)
+    if top is not None:
+        high = min(high, max(low, top))
+    scale = (len(bars) - 1) / (high - low) if high > low else 0.0
+    levels = (min(mean, high) if math.isfinite(mean) else None for mean in means)
+    return "".join(
+        bars[-1] if level is None else bars[round((level - low) * scale)] for level in levels
+    )

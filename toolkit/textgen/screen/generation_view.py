@@ -1,4 +1,8 @@
-"""Text as it is written: alone on standard output, escaped on a terminal, bytes in a pipe."""
+"""Text as it is written: alone on standard output, escaped on a terminal, bytes in a pipe.
+
+How texts are parted, in a pipe as on a terminal: a text that does not end with a newline gets one;
+between texts of running text stands an empty line; short ones (``lines``) stand one a line.
+"""
 
 from __future__ import annotations
 
@@ -9,65 +13,80 @@ from textgen.screen.safe import visible
 
 
 class GenerationView:
-    """Shows streams of text.
+    """Shows streams of text: the first flows as it comes, the others follow in their order, each
+    flowing as soon as those before it have ended.
 
-    One text flows as it comes. Several are shown one after the other, each when it is whole: short
-    ones (``lines``) one a line, longer ones parted by an empty line. A last newline is added
-    where a text does not end with one.
+    ``prompt`` is repeated before each text, in bold on a terminal; give an empty one not to.
     """
 
     def __init__(self, samples: int, *, lines: bool, prompt: str) -> None:
         self._samples = samples
         self._lines = lines
         self._prompt = prompt
-        self._gathered = [""] * samples
-        self._shown = 0
+        self._terminal = console.is_terminal(sys.stdout)
+        self._lively = console.lively(sys.stdout)
+        self._waiting = [""] * samples
         self._ended = [False] * samples
+        self._flowing = 0
         self._last = "\n"
-        if samples == 1:
-            self._show_prompt()
+        if samples:
+            self._begin()
 
     def add(self, stream: int, text: str, ended: bool) -> None:
         """The next piece of a stream."""
-        if self._samples == 1:
-            self._put(text)
-            return
-        self._gathered[stream] += text
         self._ended[stream] = self._ended[stream] or ended
-        while self._shown < self._samples and self._ended[self._shown]:
-            self._show_whole(self._gathered[self._shown])
-            self._shown += 1
+        if stream != self._flowing:
+            self._waiting[stream] += text
+            return
+        self._put(text)
+        while self._ended[self._flowing] and self._flowing < self._samples - 1:
+            self._flowing += 1
+            self._begin()
+            self._put(self._waiting[self._flowing])
+            self._waiting[self._flowing] = ""
 
     def finish(self) -> None:
-        """Ends the last line."""
-        if self._last != "\n":
-            self._put("\n")
+        """Ends the last line; what of other streams was still waiting is shown too, as it may be
+        after an interrupt."""
+        while any(self._waiting):
+            self._flowing += 1
+            self._begin()
+            self._put(self._waiting[self._flowing])
+            self._waiting[self._flowing] = ""
+        self._end_line()
 
     def figures(self, symbols: int, seconds: float, seed: int) -> None:
         """What it took, on standard error."""
-        speed = symbols / max(seconds, 1e-9)
-        console.show_notice(
-            f"{figures.count(symbols)} symbols, {figures.count(speed)} a second, seed {seed}"
-        )
+        speed = figures.count(symbols / max(seconds, 1e-9))
+        if self._terminal and console.is_terminal(sys.stderr):
+            console.say("")
+        console.show_notice(f"{figures.count(symbols)} symbols, {speed} a second, seed {seed}")
 
-    def _show_whole(self, text: str) -> None:
-        self._show_prompt()
-        self._put(text)
-        if self._last != "\n":
-            self._put("\n")
-        if not self._lines and self._shown < self._samples - 1:
-            self._put("\n")
-
-    def _show_prompt(self) -> None:
-        if not self._prompt:
-            return
-        if console.lively(sys.stdout):
-            sys.stdout.write(f"\x1b[1m{visible(self._prompt)}\x1b[0m")
+    def _begin(self) -> None:
+        """The line end and the gap before a text, and its prompt."""
+        if self._flowing:
+            self._end_line()
+            if not self._lines:
+                self._write("\n")
+        if self._samples > 1 and not self._lines and self._lively and console.lively(sys.stderr):
+            console.show_notice(f"{self._flowing + 1} of {self._samples}")
+        if self._samples > 1:
+            self._last = ""  # among several, an empty text is a line of its own
+        if self._lively and self._prompt:
+            self._write(f"\x1b[1m{visible(self._prompt)}\x1b[0m")
             self._last = self._prompt[-1]
         else:
             self._put(self._prompt)
 
+    def _end_line(self) -> None:
+        if self._last != "\n":
+            self._put("\n")
+
     def _put(self, text: str) -> None:
         if text:
-            console.write_text(text)
+            self._write(visible(text, before=self._last) if self._terminal else text)
             self._last = text[-1]
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()

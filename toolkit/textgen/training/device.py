@@ -10,7 +10,9 @@ import torch
 
 from textgen.contracts.errors import TextgenError, UserError
 
-_PROBE_STEPS = 4
+_PROBE_STEPS = 5
+_PROBE_SECONDS = 3.0
+_KNOWN = ("cpu", "cuda", "mps")
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -19,19 +21,29 @@ def choose_device(wanted: str) -> torch.device:
     Raises UserError for a device torch has no name for, TextgenError where it cannot be used.
     """
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        cuda = torch.device("cuda")
+        usable = torch.cuda.is_available() and _reason_against(cuda) is None
+        return cuda if usable else torch.device("cpu")
+    if wanted.partition(":")[0] not in _KNOWN:
+        raise UserError(f"There is no device {wanted!r}.", "Write auto, cpu, cuda, cuda:1 or mps.")
     try:
         device = torch.device(wanted)
     except RuntimeError:
         raise UserError(f"There is no device {wanted!r}.", "Write cpu, cuda or cuda:1.") from None
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
+    if reason := _reason_against(device):
         raise TextgenError(
             f"The device {wanted} cannot be used: {reason}", "Use --device auto, or cpu."
-        ) from error
+        )
     return device
+
+
+def _reason_against(device: torch.device) -> str | None:
+    """Why the device cannot compute, or None. An old card has memory, but no kernels for it."""
+    try:
+        float((torch.ones(2, 2, device=device) @ torch.ones(2, 2, device=device)).sum())
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        return str(error).partition("\n")[0] or type(error).__name__
+    return None
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
@@ -62,10 +74,16 @@ def synchronize(device: torch.device) -> None:
 
 
 def _timed(step: Callable[[str], object], precision: str, device: torch.device) -> float:
+    """The seconds of the fastest of some steps: others on the machine only ever slow one down."""
     step(precision)
     synchronize(device)
-    began = time.perf_counter()
+    began, fastest = time.perf_counter(), float("inf")
     for _ in range(_PROBE_STEPS):
+        start = time.perf_counter()
         step(precision)
-    synchronize(device)
-    return time.perf_counter() - began
+        synchronize(device)
+        now = time.perf_counter()
+        fastest = min(fastest, now - start)
+        if now - began > _PROBE_SECONDS:
+            break
+    return fastest

@@ -8,7 +8,7 @@ beginning. Losses are means over the symbols predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,9 @@ from textgen.training.streams import IGNORED
 
 WINDOW = 256
 _ROWS = 64
-_CHUNK = 4096
+_SYMBOLS = 1 << 15
+_LOGITS = 1 << 22
+"""How much is computed at once: with large vocabularies logits are what fills the memory."""
 
 
 @dataclass(frozen=True)
@@ -55,60 +57,65 @@ class Evaluator:
         return sum(end - start for start, end in self._ranges)
 
     def cold(self, network: Network, *, limit: int | None = None) -> Loss:
-        """The loss on cold windows; on the first ``limit`` of them, where given."""
+        """The loss on cold windows; on some of them, about ``limit`` symbols, where given."""
         windows = [
             (low, min(low + WINDOW, end))
             for start, end in self._ranges
             for low in range(start, end, WINDOW)
         ]
-        if limit is not None and len(windows) > limit:
-            windows = [windows[i] for i in np.linspace(0, len(windows) - 1, limit).astype(int)]
-        windows.sort(key=lambda window: window[0] - window[1])
-        total, counted = 0.0, 0
-        for first in range(0, len(windows), _ROWS):
-            nats, symbols = self._cold_batch(network, windows[first : first + _ROWS])
-            total, counted = total + nats, counted + symbols
-        return Loss(total / max(1, counted), counted)
+        if limit is not None and self.symbols > limit:
+            count = max(1, len(windows) * limit // self.symbols)
+            windows = [windows[i] for i in np.linspace(0, len(windows) - 1, count).astype(int)]
+        return self._loss(network, windows)
 
     def carried(self, network: Network) -> Loss:
         """The loss of each document read from its beginning with its state carried on."""
-        total, counted = 0.0, 0
+        return self._loss(network, self._ranges)
+
+    def _loss(self, network: Network, ranges: Sequence[tuple[int, int]]) -> Loss:
+        """The loss on ranges of targets, each read from the initial state."""
+        ordered = sorted(ranges, key=lambda edges: edges[0] - edges[1])
+        total = 0.0
         with torch.inference_mode(), _evaluating(network):
-            for start, end in self._ranges:
-                state = network.initial_state(1)
-                sequence = np.concatenate([[self._boundary], self._ids[start - 1 : end]])
-                if self._begins(start):
-                    sequence = sequence[1:]
-                skipped = len(sequence) - 1 - (end - start)
-                for low in range(0, len(sequence) - 1, _CHUNK):
-                    piece = self._tensor(network, sequence[low : low + _CHUNK + 1, None])
-                    logits, state = network.scan(piece[:-1], state)
-                    losses = cross_entropy(logits[:, 0].float(), piece[1:, 0], reduction="none")
-                    total += float(losses[max(0, skipped - low) :].sum())
-                counted += end - start
+            for first in range(0, len(ordered), _ROWS):
+                total += self._nats(network, ordered[first : first + _ROWS])
+        counted = sum(end - start for start, end in ordered)
         return Loss(total / max(1, counted), counted)
 
-    def _cold_batch(self, network: Network, windows: list[tuple[int, int]]) -> tuple[float, int]:
-        length = max(high - low for low, high in windows)
-        inputs = np.full((length + 1, len(windows)), self._boundary, np.int64)
-        targets = np.full((length + 1, len(windows)), IGNORED, np.int64)
-        for row, (low, high) in enumerate(windows):
-            # the boundary comes first; where the text before is one already, it is that one
-            at = 0 if self._begins(low) else 1
-            inputs[at : at + high - low, row] = self._ids[low - 1 : high - 1]
-            targets[at : at + high - low, row] = self._ids[low:high]
-        with torch.inference_mode(), _evaluating(network):
-            logits, _ = network.scan(
-                self._tensor(network, inputs), network.initial_state(len(windows))
-            )
-            wanted = self._tensor(network, targets)
-            loss = cross_entropy(
+    def _nats(self, network: Network, rows: Sequence[tuple[int, int]]) -> float:
+        """The summed loss of some ranges side by side, a chunk at a time."""
+        device = network.head.weight.device
+        length = 1 + max(end - start for start, end in rows)
+        chunk = max(16, min(_SYMBOLS, _LOGITS // network.vocabulary_size) // len(rows))
+        state = network.initial_state(len(rows))
+        total = torch.zeros((), dtype=torch.float64)
+        for at in range(0, length, chunk):
+            inputs, targets = self._chunk(rows, at, min(at + chunk, length))
+            logits, state = network.scan(torch.from_numpy(inputs).to(device), state)
+            losses = cross_entropy(
                 logits.flatten(0, 1).float(),
-                wanted.flatten(),
+                torch.from_numpy(targets).to(device).flatten(),
                 ignore_index=IGNORED,
-                reduction="sum",
+                reduction="none",
             )
-        return float(loss), int((targets != IGNORED).sum())
+            total += losses.cpu().double().sum()
+        return float(total)
+
+    def _chunk(
+        self, rows: Sequence[tuple[int, int]], low: int, high: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets (T, B) of the places ``low`` to ``high`` of each row."""
+        inputs = np.full((high - low, len(rows)), self._boundary, np.int64)
+        targets = np.full((high - low, len(rows)), IGNORED, np.int64)
+        for row, (start, end) in enumerate(rows):
+            # the boundary comes first; where the text before is one already, it is that one
+            first = start if self._begins(start) else start - 1
+            begin, stop = max(start, first + low), min(end, first + high)
+            if begin < stop:
+                place = slice(begin - first - low, stop - first - low)
+                inputs[place, row] = self._ids[begin - 1 : stop - 1]
+                targets[place, row] = self._ids[begin:stop]
+        return inputs, targets
 
     def _target_ranges(self, spans: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
         left = limit
@@ -125,9 +132,6 @@ class Evaluator:
 
     def _begins(self, start: int) -> bool:
         return int(self._ids[start - 1]) == self._boundary
-
-    def _tensor(self, network: Network, values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values.astype(np.int64)).to(network.head.weight.device)
 
 
 class _evaluating:

@@ -105,5 +105,7 @@ def _start_orthogonal(cell: Cell) -> None:
     """Square blocks of the recurrent weights start orthogonal (Saxe et al., arXiv 1312.6120)."""
     for name in cell.recurrent_weights:
         weight = cell.get_parameter(name)
+        if weight.dim() != 2:  # a vector weighs each unit's own state: the cell knows best
+            continue
         for block in torch.split(weight.data, weight.shape[1]):
             nn.init.orthogonal_(block)

@@ -13,17 +13,18 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from textgen.contracts.errors import UserError, unknown_name
-from textgen.storage import append_line, explained, write_json
+from textgen.storage import append_line, explained, write_json, write_text
 
 RUNS = Path("runs")
 _NAME = re.compile(r"[^\w.-]+")
+_SAMPLE = re.compile(r"^--- after (\d+) steps\n", re.MULTILINE)
 
 
 class RunFolder:
@@ -77,6 +78,17 @@ class RunFolder:
     def add_sample(self, step: int, text: str) -> None:
         append_line(self.path / "samples.txt", f"--- after {step} steps\n{text}\n")
 
+    def forget_after(self, step: int) -> None:
+        """Takes out the metrics and samples of later steps."""
+        kept = [line for line in self.metrics() if line.get("step", 0) <= step]
+        write_text(self.path / "metrics.jsonl", "".join(f"{json.dumps(line)}\n" for line in kept))
+        samples = self.path / "samples.txt"
+        if samples.exists():
+            parts = _SAMPLE.split(samples.read_text(encoding="utf-8"))
+            pairs = zip(parts[1::2], parts[2::2], strict=True)
+            texts = [f"--- after {at} steps\n{text}" for at, text in pairs if int(at) <= step]
+            write_text(samples, "".join(texts))
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the run for one training. Raises UserError where another has it."""
@@ -96,7 +108,7 @@ class RunFolder:
 
 
 def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path) -> RunFolder:
-    """A folder that is not there yet: ``<corpus>-<cell>``, then ``-2``, ``-3``.
+    """A new folder, claimed by making it: ``<corpus>-<cell>``, then ``-2``, ``-3``.
 
     A ``name`` that exists is refused with UserError, or emptied with ``force``.
     """
@@ -113,9 +125,12 @@ def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path
         return RunFolder(path)
     base = _NAME.sub("-", f"{corpus}-{cell}").strip("-.")
     number = 1
-    while (path := runs / (base if number == 1 else f"{base}-{number}")).exists():
+    while True:
+        path = runs / (base if number == 1 else f"{base}-{number}")
+        with explained(path), suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return RunFolder(path)
         number += 1
-    return RunFolder(path)
 
 
 def find_run(name: str, runs: Path = RUNS) -> RunFolder:

@@ -27,7 +27,16 @@ _POOL = 64
 """Batches whose documents are sorted by length together."""
 
 _LONGEST = 256
-"""Chunks after which a segment ends at the latest, unless the rows need fewer."""
+"""Chunks after which a segment ends at the latest."""
+
+_SHORTEST = 4
+"""Chunks that a segment has at least, so that rows of a small text still learn from context."""
+
+_BLOCK = 1024
+"""Spans whose segments are counted together: the table of segments is that much smaller."""
+
+_LOOK = 256
+"""Steps looked ahead at to tell how many symbols a step shows."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Streams:
     """An endless, restorable sequence of batches over some spans of packed ids.
 
     ``ids`` and ``spans`` (n, 2) may be memory-mapped; no table of all documents is ever made.
-    ``rank`` of ``world`` processes takes its own rows of each global batch.
+    Symbols are counted as they are predicted, so the boundary that closes a document is one.
     """
 
     def __init__(
@@ -68,9 +77,8 @@ class Streams:
         self._seed = seed
         lengths = _sample_lengths(spans)
         self.bucketed = bool(np.median(lengths) < 4 * sequence_length)
-        self.symbols_in_epoch = _total(spans)
-        order = _Buckets if self.bucketed else _Rows
-        self._order: _Buckets | _Rows = order(self)
+        self.symbols_in_epoch = _total(spans) + self._closing_boundaries()
+        self._order = self._first_order()
         self._step = 0
         self.shown = 0
         self.padded = 0
@@ -106,6 +114,16 @@ class Streams:
         self.padded += length * self._batch - counted
         return Batch(inputs, targets, reset, counted)
 
+    def look_ahead(self) -> tuple[float, float]:
+        """The mean number of symbols that one of the first steps shows, and the share of padding
+        beside them."""
+        order, symbols, computed = self._first_order(), 0, 0
+        for _ in range(_LOOK):
+            starts, ends, _ = order.advance()
+            symbols += int((ends - starts).sum())
+            computed += int((ends - starts).max()) * self._batch
+        return symbols / _LOOK, 1 - symbols / max(1, computed)
+
     def cursor(self) -> dict[str, Any]:
         """Where the streams are, as JSON values."""
         return {
@@ -128,6 +146,15 @@ class Streams:
         closed = end < len(self._ids) and int(self._ids[end]) == self._boundary
         return start, end + closed
 
+    def _first_order(self) -> _Buckets | _Rows:
+        return _Buckets(self) if self.bucketed else _Rows(self)
+
+    def _closing_boundaries(self) -> int:
+        """How many spans end with a boundary: in a split by documents all, in a cut text none."""
+        chosen = _sample(self._spans).tolist()
+        closed = sum(self.target_range(span)[1] > int(self._spans[span, 1]) for span in chosen)
+        return round(len(self._spans) * closed / max(1, len(chosen)))
+
 
 class _Rows:
     """Every row reads a segment to its end, then takes the next in a shuffled order."""
@@ -136,7 +163,7 @@ class _Rows:
         self._s = streams
         total, rows = streams.symbols_in_epoch, streams._batch
         turns = -(-total // (rows * _LONGEST * streams._length))
-        self._segment = max(1, -(-total // (rows * turns)))
+        self._segment = max(_SHORTEST * streams._length, -(-total // (rows * turns)))
         self._epoch = -1
         self._next = 0
         self._rows = [(0, 0)] * rows
@@ -170,8 +197,11 @@ class _Rows:
         self._next = 0
         random = np.random.default_rng((self._s._seed, 2, self._epoch))
         self._offset = int(random.integers(self._segment)) if self._epoch else 0
-        lengths = self._s._spans[:, 1] - self._s._spans[:, 0]
-        self._firsts = np.concatenate([[0], np.cumsum(self._pieces(lengths))])
+        counts = [0]
+        for spans in _in_blocks(self._s._spans):
+            pieces = self._pieces(spans[:, 1] - spans[:, 0])
+            counts += np.add.reduceat(pieces, np.arange(0, len(pieces), _BLOCK)).tolist()
+        self._firsts = np.cumsum(counts)
 
     def _pieces(self, lengths: np.ndarray) -> np.ndarray:
         """How many segments documents of these lengths make with this epoch's offset."""
@@ -186,14 +216,22 @@ class _Rows:
         count = int(self._firsts[-1])
         chosen = permuted(self._next, count, (self._s._seed, 3, self._epoch))
         self._next += 1
-        span = int(np.searchsorted(self._firsts, chosen, side="right")) - 1
+        span, piece = self._find(chosen)
         start, end = self._s.target_range(span)
         length = int(self._s._spans[span, 1]) - start
         first = min(length, self._offset or self._segment)
-        piece = chosen - int(self._firsts[span])
         low = 0 if piece == 0 else first + (piece - 1) * self._segment
         high = first + piece * self._segment
         return start + low, end if high >= length else start + high
+
+    def _find(self, segment: int) -> tuple[int, int]:
+        """The span of the segment with this number, and which of its pieces it is."""
+        block = int(np.searchsorted(self._firsts, segment, side="right")) - 1
+        spans = self._s._spans[block * _BLOCK : (block + 1) * _BLOCK]
+        ends = np.cumsum(self._pieces(spans[:, 1] - spans[:, 0])) + self._firsts[block]
+        within = int(np.searchsorted(ends, segment, side="right"))
+        before = int(ends[within - 1]) if within else int(self._firsts[block])
+        return block * _BLOCK + within, segment - before
 
 
 class _Buckets:
@@ -257,17 +295,22 @@ class _Buckets:
         self._group, self._chunk = 0, 0
 
 
-def spans_in_blocks(spans: np.ndarray, rows: int = 1 << 20) -> Iterator[np.ndarray]:
+def _in_blocks(spans: np.ndarray, rows: int = 256 * _BLOCK) -> Iterator[np.ndarray]:
     """The spans a block at a time, for tables larger than memory."""
     for start in range(0, len(spans), rows):
         yield np.asarray(spans[start : start + rows])
 
 
 def _total(spans: np.ndarray) -> int:
-    return sum(int((block[:, 1] - block[:, 0]).sum()) for block in spans_in_blocks(spans))
+    return sum(int((block[:, 1] - block[:, 0]).sum()) for block in _in_blocks(spans))
+
+
+def _sample(spans: np.ndarray) -> np.ndarray:
+    """The numbers of some spans, evenly spread."""
+    return np.linspace(0, len(spans) - 1, min(len(spans), 10_000)).astype(np.int64)
 
 
 def _sample_lengths(spans: np.ndarray) -> np.ndarray:
-    chosen = np.linspace(0, len(spans) - 1, min(len(spans), 10_000)).astype(np.int64)
+    chosen = _sample(spans)
     lengths: np.ndarray = spans[chosen, 1] - spans[chosen, 0]
     return lengths

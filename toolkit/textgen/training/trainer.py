@@ -6,8 +6,7 @@ Werbos, Backpropagation Through Time (1990); Williams and Peng (1990) for its tr
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +30,8 @@ from textgen.training.checkpoint import (
     write_checkpoint,
 )
 from textgen.training.evaluation import Evaluator, Loss
+from textgen.training.interrupts import Interrupts
+from textgen.training.meter import Meter
 from textgen.training.network import Network
 from textgen.training.observer import (
     Evaluated,
@@ -46,12 +47,13 @@ from textgen.training.run_folder import RunFolder
 from textgen.training.sampling import sample
 from textgen.training.settings import Settings
 from textgen.training.streams import IGNORED, Batch, Streams
+from textgen.training.threads import Threads
 
-_TOLD_EVERY = 0.5
-"""Seconds between reports of progress; each waits for the device."""
+_VALIDATION_SYMBOLS = 64 * 256
+"""Symbols of the validations on the way; at the end it is all of them."""
 
-_VALIDATION_WINDOWS = 64
-_SPEED_STEPS = 8
+_SPEED_SECONDS = 3.0
+"""For how long speed is measured, at most; never more than a twentieth of the budget."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,8 @@ class Trainer:
         network = build_network(vocabulary.size, cell_class, cell_options, settings)
         self.network = network.to(self._device)
         self._streams = _streams(corpus, settings)
-        spans = corpus.spans("validation")
-        self._evaluator = Evaluator(corpus.ids, spans, vocabulary.boundary) if len(spans) else None
+        evaluator = Evaluator(corpus.ids, corpus.spans("validation"), vocabulary.boundary)
+        self._evaluator = evaluator if evaluator.symbols else None
         self._optimizer = build_optimizer(self.network, settings)
         self._state = self._detached(self.network.initial_state(settings.batch_size))
         self._step = 0
@@ -111,7 +113,10 @@ class Trainer:
         self._best: float | None = None
         self._best_step = 0
         self._samples: list[Sampled] = []
-        self._signal: int | None = None
+        self._interrupts = Interrupts()
+        self._threads: Threads | None = None
+        if settings.budget[0] == "minutes" and self._device.type == "cpu":
+            self._threads = Threads()
         self._plan: Plan | None = None
 
     def resume(self) -> None:
@@ -128,34 +133,41 @@ class Trainer:
         self._samples = [Sampled(step, text) for step, text in values["samples"]]
         self._plan = Plan(**values["plan"])
         unpack_random(tensors, self._device)
+        # what a killed training had written since is written again
+        self._folder.forget_after(self._step)
 
     def run(self) -> TrainedRun:
         """Trains to the end of the budget, or to the first interrupt."""
         began = time.perf_counter() - self._seconds
-        with self._listening():
+        with self._interrupts, self._threads or contextlib.nullcontext():
             plan = self._plan = self._plan or self._make_plan(began)
             self._tell_start(plan)
             self._loop(plan, began)
             self._seconds = time.perf_counter() - began
-            if self._signal is None or self._step > 0:
-                self._save(plan)
-        return self._finish(plan)
+            self._save(plan)
+            return self._finish(plan)
 
     def _loop(self, plan: Plan, began: float) -> None:
         settings = self._settings
         evaluate = settings.interval(settings.evaluate_every, plan.steps)
         write = settings.interval(settings.sample_every, plan.steps)
         save = settings.interval(settings.checkpoint_every, plan.steps)
-        meter = _Meter(self._step, self._streams.shown)
+        meter = Meter(self._streams.shown)
         self.network.train()
-        while self._step < plan.steps and self._signal is None:
+        while self._step < plan.steps and self._interrupts.signal is None:
             rate = learning_rate(settings, self._step, plan.steps)
-            meter.add(self._train_step(self._streams.next(), rate, plan.precision))
+            if self._threads:
+                self._threads.begin()
+            batch = self._streams.next()
+            meter.add(self._train_step(batch, rate, plan.precision))
+            if self._threads:
+                self._threads.end(batch.symbols)
             self._step += 1
             if meter.due() or self._step == plan.steps:
                 self._seconds = time.perf_counter() - began
                 self._report(meter, rate, plan)
-            # the last step is evaluated, sampled and saved like any other
+            pause = time.perf_counter()
+            # the last step is evaluated and sampled like any other
             last = self._step == plan.steps
             if self._step % evaluate == 0 or last:
                 self._evaluate()
@@ -164,6 +176,7 @@ class Trainer:
             if self._step % save == 0 and not last:
                 self._seconds = time.perf_counter() - began
                 self._save(plan)
+            meter.pause(time.perf_counter() - pause)
 
     def _train_step(self, batch: Batch, rate: float, precision: str) -> Tensor:
         """One optimizer step; the loss in nats, left on the device."""
@@ -204,27 +217,34 @@ class Trainer:
             precision = devices.choose_precision(
                 settings.precision,
                 self._device,
-                lambda wanted: self._probe(wanted, 1),
+                lambda wanted: self._train_step(self._streams.next(), 0.0, wanted),
             )
             kind, amount = settings.budget
             if kind == "steps":
-                return Plan(int(amount), str(self._device), precision)
-            if kind == "minutes":
-                seconds = self._probe(precision, _SPEED_STEPS) / _SPEED_STEPS
-                left = amount * 60 - (time.perf_counter() - began)
-                return Plan(max(1, int(left / seconds)), str(self._device), precision)
-        symbols = amount * self._streams.symbols_in_epoch if kind == "epochs" else amount
-        steps = symbols / (settings.batch_size * settings.sequence_length)
+                steps = amount
+            elif kind == "minutes":
+                seconds = self._seconds_a_step(precision, min(_SPEED_SECONDS, 3 * amount))
+                steps = (amount * 60 - (time.perf_counter() - began)) / seconds
+            else:
+                whole = self._streams.symbols_in_epoch if kind == "epochs" else 1
+                steps = amount * whole / self._streams.look_ahead()[0]
         return Plan(max(1, round(steps)), str(self._device), precision)
 
-    def _probe(self, precision: str, steps: int) -> float:
-        """Seconds that ``steps`` steps take; their learning rate is nothing."""
-        devices.synchronize(self._device)
-        began = time.perf_counter()
-        for _ in range(steps):
+    def _seconds_a_step(self, precision: str, seconds: float) -> float:
+        """How long a step takes, measured for some ``seconds``; nothing is learnt."""
+
+        def step() -> None:
             self._train_step(self._streams.next(), 0.0, precision)
-        devices.synchronize(self._device)
-        return time.perf_counter() - began
+            devices.synchronize(self._device)
+
+        if self._threads:
+            return self._threads.calibrate(step, seconds)
+        steps = 0
+        began = time.perf_counter()
+        while (passed := time.perf_counter() - began) < seconds or not steps:
+            step()
+            steps += 1
+        return passed / steps
 
     @contextlib.contextmanager
     def _untouched(self) -> Iterator[None]:
@@ -240,8 +260,10 @@ class Trainer:
         unpack_random(random, self._device)
 
     def _tell_start(self, plan: Plan) -> None:
-        settings = self._settings
-        symbols = plan.steps * settings.batch_size * settings.sequence_length
+        symbols, padding = self._streams.look_ahead()
+        notices = list(self._corpus.notices)
+        if padding >= 0.005:
+            notices.append(f"Documents of differing length: {padding:.1%} of a step is padding.")
         self._observer.on(
             Started(
                 run=self._folder.path,
@@ -251,14 +273,14 @@ class Trainer:
                 precision=plan.precision,
                 steps=plan.steps,
                 step=self._step,
-                symbols=symbols,
+                symbols=round(plan.steps * symbols),
                 corpus_symbols=self._streams.symbols_in_epoch,
-                notices=tuple(self._corpus.notices),
+                notices=tuple(notices),
             )
         )
 
-    def _report(self, meter: _Meter, rate: float, plan: Plan) -> None:
-        loss, speed = meter.read(self._step, self._streams.shown)
+    def _report(self, meter: Meter, rate: float, plan: Plan) -> None:
+        loss, speed = meter.read(self._streams.shown)
         if not loss < float("inf"):
             raise TextgenError(
                 f"The loss is {loss} at step {self._step}: the training has diverged.",
@@ -283,8 +305,8 @@ class Trainer:
     def _evaluate(self) -> None:
         if self._evaluator is None:
             return
-        loss = self._evaluator.cold(self.network, limit=_VALIDATION_WINDOWS)
-        best = self._best is None or loss.nats < self._best
+        loss = self._evaluator.cold(self.network, limit=_VALIDATION_SYMBOLS)
+        best = math.isfinite(loss.nats) and (self._best is None or loss.nats < self._best)
         if best:
             self._best, self._best_step = loss.nats, self._step
             weights = {f"weights.{n}": v for n, v in self.network.state_dict().items()}
@@ -327,9 +349,9 @@ class Trainer:
         if self._best_step and self._best_step != self._step and self._folder.best.exists():
             best = read_checkpoint(self._folder.best)
             self.network.load_state_dict(_named(best.tensors, "weights."))
-            weights_of_step = self._best_step
+            weights_of_step = best.values["step"]
         losses = losses_of(self.network, self._evaluator) if self._evaluator else {}
-        interrupted = self._signal is not None
+        interrupted = self._interrupts.signal is not None
         self._observer.on(Finished(self._step, interrupted, losses, self._seconds))
         self._folder.add_metrics({"step": self._step, "finished": not interrupted, **losses})
         return TrainedRun(
@@ -338,51 +360,11 @@ class Trainer:
             step=self._step,
             symbols=self._streams.shown,
             seconds=self._seconds,
-            interrupted=self._signal,
+            interrupted=self._interrupts.signal,
             losses=losses,
             samples=list(self._samples),
             weights_of_step=weights_of_step,
         )
-
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        """The first interrupt ends the loop after its step; the second ends the program."""
-
-        def interrupted(number: int, frame: object) -> None:
-            if self._signal is not None:
-                raise KeyboardInterrupt
-            self._signal = number
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        previous = {s: signal.signal(s, interrupted) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-
-class _Meter:
-    """Mean loss and speed since it was last read; reading waits for the device."""
-
-    def __init__(self, step: int, symbols: int) -> None:
-        self._losses: list[Tensor] = []
-        self._read = (time.perf_counter(), symbols)
-
-    def add(self, loss: Tensor) -> None:
-        self._losses.append(loss)
-
-    def due(self) -> bool:
-        return time.perf_counter() - self._read[0] >= _TOLD_EVERY
-
-    def read(self, step: int, symbols: int) -> tuple[float, float]:
-        loss = float(torch.stack(self._losses).mean())
-        now = time.perf_counter()
-        speed = (symbols - self._read[1]) / max(1e-9, now - self._read[0])
-        self._losses, self._read = [], (now, symbols)
-        return loss, speed
 
 
 def build_network(

@@ -1,0 +1,206 @@
+"""generate, score, show, models: with the model files alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+LIGHT = [
+    "--help",
+    "plugins --json",
+    "corpora --json",
+    "models --json",
+    "runs --json",
+    "show --json",
+    "generate --length 5 --seed 1",
+    "score text.txt --json",
+]
+
+
+@pytest.mark.parametrize("line", LIGHT)
+def test_what_runs_a_model_never_imports_torch(line, workplace):
+    (workplace / "text.txt").write_text("ANNA:\nSing the river\n")
+    code = (
+        "import sys; from textgen.cli import run; status = run(sys.argv[1:]); "
+        "sys.exit(status or ('torch' in sys.modules) * 99)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line.split()], cwd=workplace, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_runs_a_model_works_without_torch(workplace):
+    (workplace / "text.txt").write_text("ANNA:\nSing the river\n")
+    for line in [*LIGHT, "doctor", "train"]:
+        code = (
+            "import sys\n"
+            "class Without:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            "        if name.split('.')[0] in ('torch', 'safetensors', 'onnxscript'):\n"
+            "            raise ModuleNotFoundError(name, name=name)\n"
+            "import importlib.util\n"
+            "found = importlib.util.find_spec\n"
+            "importlib.util.find_spec = lambda name, *a: None if name in "
+            "('torch', 'safetensors', 'onnxscript') else found(name, *a)\n"
+            "sys.meta_path.insert(0, Without())\n"
+            "from textgen.cli import run\n"
+            "sys.exit(run(sys.argv[1:]))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, *line.split()],
+            cwd=workplace,
+            capture_output=True,
+            text=True,
+        )
+        if line == "train":
+            assert done.returncode == 1
+            assert 'pip install "textgen-toolkit[train]"' in done.stderr
+        else:
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_the_text_alone_goes_to_standard_output(textgen_command, workplace):
+    done = textgen_command("generate", "--prompt", "ANNA:\n", "--length", "80", "--seed", "7")
+    assert done.status == 0
+    assert done.out.startswith("ANNA:\n")
+    assert done.out.endswith("\n")
+    assert "seed 7" in done.err
+    assert "exported/model.onnx" in done.err.replace("\\", "/")
+    again = textgen_command("generate", "--prompt", "ANNA:\n", "--length", "80", "--seed", "7")
+    assert again.out == done.out
+    silent = textgen_command(
+        "generate",
+        "--onnx",
+        "model.onnx",
+        "--prompt",
+        "ANNA:\n",
+        "--length",
+        "80",
+        "--seed",
+        "7",
+        "--no-echo",
+    )
+    assert "ANNA:\n" + silent.out == done.out
+
+
+def test_twenty_whole_names(textgen_command, workplace, names):
+    done = textgen_command("generate", "--onnx", "names", "--samples", "20", "--seed", "3")
+    written = done.out.splitlines()
+    assert len(written) == 20
+    known = set(names.read_text().splitlines())
+    endings = tuple({name[-3:] for name in known})
+    assert sum(name.endswith(endings) for name in written) >= 15
+
+
+def test_json_is_one_object_a_line(textgen_command, workplace):
+    done = textgen_command("generate", "--samples", "3", "--length", "10", "--seed", "1", "--json")
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert [line["sample"] for line in lines] == [0, 1, 2]
+    assert all(len(line["text"]) == 10 and line["seed"] == 1 for line in lines)
+    shown = json.loads(textgen_command("show", "--json").out)
+    assert shown["cell"] == "lstm"
+    assert shown["corpus"]["name"] == "verses.txt"
+    listed = [json.loads(x) for x in textgen_command("models", "--json").out.splitlines()]
+    assert {entry["model"] for entry in listed} == {"verses.onnx", "names.onnx"}
+
+
+def test_score_tells_the_learnt_from_the_strange(textgen_command, workplace):
+    (workplace / "known.txt").write_text("ANNA:\nSing the river, and sing it well.\n")
+    (workplace / "strange.txt").write_text("xqz jkv wpf xqz jkv wpf xqz\n")
+    done = textgen_command("score", "known.txt", "strange.txt", "--json")
+    known, strange = (json.loads(line) for line in done.out.splitlines())
+    assert known["nats_per_symbol"] < 1 < strange["nats_per_symbol"]
+    piped = textgen_command("score", "-", "--json", stdin=(workplace / "known.txt").read_bytes())
+    assert json.loads(piped.out)["nats"] == pytest.approx(known["nats"])
+
+
+def test_show_tells_people(textgen_command, workplace):
+    shown = textgen_command("show", "verses").out
+    for word in ("lstm", "verses.txt", "nats", "layer0.h", "digest"):
+        assert word in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("generate --onnx nope", "There is no model"),
+        ("generate --temperature nan", "temperature"),
+        ("generate --temperature -1", "temperature"),
+        ("generate --top-p 3", "top-p"),
+        ("generate --top-k 0", "top-k"),
+        ("generate --seed 18446744073709551616", "seed"),
+        ("generate --length -1", "length"),
+        ("generate --samples 0", "samples"),
+        ("generate --length many", "not a valid integer"),
+        ("generate --sampler nope", "There is no sampler"),
+        ("generate --sampler top-k:size=3", "top-k"),
+        ("generate --prompt a --prompt-file b", "both"),
+        ("generate --prompt-file missing.txt", "missing.txt"),
+        ("score missing.txt", "missing.txt"),
+        ("show notes.txt", "not a model"),
+        ("show empty.onnx", "empty"),
+        ("show damaged.onnx", "damaged"),
+        ("models rm nope", "There is no model"),
+        ("runs show nope", "There is no run"),
+        ("corpora show nope", "nope"),
+        ("plugins show nope", "There is no plugin"),
+        ("frobnicate", "There is no command"),
+        ("generate --frobnicate", "No such option"),
+    ],
+)
+def test_mistakes_are_told_in_two_lines(line, said, textgen_command, workplace):
+    (workplace / "notes.txt").write_text("not a model at all, but a text of some length")
+    (workplace / "empty.onnx").write_bytes(b"")
+    damaged = bytearray((workplace / "exported" / "model.onnx").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (workplace / "damaged.onnx").write_bytes(bytes(damaged))
+    done = textgen_command(*line.split())
+    assert done.status == 2, done.err
+    errors = [x for x in done.err.splitlines() if not x.startswith("Model:")]
+    assert len(errors) == 2, done.err
+    assert said in errors[0] + errors[1]
+    assert done.out == ""
+
+
+def test_a_prompt_with_unseen_symbols_is_told(textgen_command, workplace):
+    done = textgen_command("generate", "--prompt", "ANNA 日本", "--length", "5", "--seed", "1")
+    assert done.status == 0
+    assert "日" in done.err
+
+
+def test_cuda_asked_for_but_not_usable(textgen_command, workplace):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    done = textgen_command("generate", "--provider", "cuda")
+    assert done.status == 1
+    assert "CUDA" in done.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
+def test_a_closed_pipe_is_no_error(workplace):
+    line = f"{sys.executable} -m textgen generate --length 200000 --seed 1 | head -c 100"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"], cwd=workplace, capture_output=True, text=True
+    )
+    assert done.returncode == 141
+    assert len(done.stdout) == 100
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not __import__("os").path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_full_disk_is_told(workplace):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m textgen generate --length 5000 > /dev/full"],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "space" in done.stderr.lower()
