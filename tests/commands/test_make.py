@@ -93,7 +93,7 @@ def test_a_recipe_of_the_users_own(textgen_command, verses, tmp_path):
         (["./good.txt", "--hidden-size", "0"], "hidden_size"),
         (["./good.txt", "--learning-rate", "nan"], "learning_rate"),
         (["./good.txt", "--steps", "3", "--minutes", "1"], "together"),
-        (["./good.txt", "--split-sizes", "a/b"], "split-sizes"),
+        (["./good.txt", "--split-sizes", "a/b"], "Split sizes"),
         (["./good.txt", "--tokenizer", "nope"], "tokenizer"),
         (["./good.txt", "--reader", "nope"], "reader"),
         (["./good.txt", "--name", "../x"], "name a run"),
@@ -134,7 +134,7 @@ def test_plugins_doctor_and_corpora(textgen_command):
     listed = [json.loads(x) for x in textgen_command("plugins", "--json").out.splitlines()]
     assert {"lstm", "top-p", "characters", "csv", "shakespeare"} <= {x["name"] for x in listed}
     shown = textgen_command("plugins", "show", "top-p").out
-    assert "above 0, at most 1" in shown
+    assert "at most 1" in shown
     assert textgen_command("doctor").status == 0
     corpora = textgen_command("corpora").out
     assert re.search(r"^python-docs\t", corpora, re.M)

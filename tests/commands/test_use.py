@@ -141,7 +141,7 @@ def test_show_tells_people(textgen_command, workplace):
         ("generate --prompt a --prompt-file b", "both"),
         ("generate --prompt-file missing.txt", "missing.txt"),
         ("score missing.txt", "missing.txt"),
-        ("show notes.txt", "not a model"),
+        ("show notes.txt", "not an ONNX file"),
         ("show empty.onnx", "empty"),
         ("show damaged.onnx", "damaged"),
         ("models rm nope", "There is no model"),

@@ -129,6 +129,7 @@ def train(
     packed = open_or_default(
         corpus, corpus_options or {}, registry=registry, notify=notify, progress=progress
     )
+    packed.require(chosen.sequence_length)
     run = new_run(packed.name, cell_name, name=name, force=force, runs=Path(folder) / RUNS)
     with run.locked():
         run.write_description(_description(packed, cell_name, origin, options, chosen))

@@ -89,9 +89,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
     from textgen.screen import console
 
     try:
-        result = textgen.main(args=arguments, prog_name="textgen", standalone_mode=False)
+        # not textgen.main(): click would end the program itself when a pipe closes, with 1
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        with textgen.make_context("textgen", words) as context:
+            result = textgen.invoke(context)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as ended:  # --help and --version
+        return ended.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
     except click.ClickException as error:
         console.show_error(error.format_message(), _help_hint(error))
         return 2

@@ -74,7 +74,8 @@ def _texts(
     reader_class = registry.load("reader", "lines" if lines else "text")
     for file in files:
         options = build_options(reader_class.Options, {"encoding": encoding}, "reader")
-        documents = list(reader_class(file, options).documents())
+        reader = reader_class(file, options)  # kept: it owns what standard input is spooled to
+        documents = list(reader.documents())
         if lines:
             yield file, ["".join(document.pieces) for document in documents]
         else:

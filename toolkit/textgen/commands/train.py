@@ -81,11 +81,12 @@ def command(
     standard input. Left out, it is nine plays of Shakespeare.
     """
     from textgen import api
+
+    api.need_training()
     from textgen.commands.training_report import JsonReport, ScreenReport
     from textgen.screen import console
     from textgen.screen.progress_view import ProgressView
 
-    api.need_training()
     settings = {info.name: options.pop(info.name) for info in describe(Settings)}
     report = JsonReport() if as_json else ScreenReport()
     packed = None
