@@ -12,9 +12,11 @@ from textgen.screen.training_view import TrainingView
 from textgen.training.observer import (
     Evaluated,
     Event,
+    Finished,
     Observer,
     Progress,
     Sampled,
+    Saved,
     Started,
 )
 
@@ -54,6 +56,10 @@ class ScreenReport(Observer):
             self._view.evaluated(event.step, event.loss.nats)
         elif isinstance(event, Sampled):
             self._view.sampled(event.step, event.text)
+        elif isinstance(event, Saved):
+            self._view.saved(event.step)
+        elif isinstance(event, Finished):
+            self._view.finished(interrupted=event.interrupted)
 
     def summarize(self, run: Run) -> None:
         """The end of the training."""
