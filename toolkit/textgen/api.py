@@ -183,7 +183,8 @@ def export_run(
     step = load_weights(network, found)
     spans = packed.spans("validation")
     boundary = packed.vocabulary.boundary
-    losses = losses_of(network, Evaluator(packed.ids, spans, boundary)) if len(spans) else {}
+    evaluator = Evaluator(packed.ids, spans, boundary)
+    losses = losses_of(network, evaluator) if evaluator.symbols else {}
     path = output or Path(folder) / shelf.EXPORTED / f"{found.name}.onnx"
     _export(found, packed, network, options, losses, {"weights_of_step": step}, path)
     if output is None:
