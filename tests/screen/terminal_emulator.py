@@ -118,6 +118,8 @@ def run_in_terminal(
         stderr=slave,
         env={**clean, "TERM": "xterm-256color", **environment},
         start_new_session=True,
+        # a shell starts background jobs with SIGINT ignored; a person at a terminal has not
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(slave)
     began, gathered = time.monotonic(), b""
