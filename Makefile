@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench soak clean
+.PHONY: help demo test check format bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 18
@@ -53,9 +53,6 @@ format: $(VENV)/dev.ready ## put the code into its one form
 
 bench: $(VENV)/dev.ready ## measure: each benchmark prints one table
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
-
-soak: $(VENV)/dev.ready ## the long runs: fuzzing and endurance
-	$(BIN)/python -m pytest -m soak --override-ini addopts= --timeout 7200
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,9 @@ class RecordReader(Reader):
                 if text:
                     yield Document(f"{name}:{number}", _pieces(text))
 
+    @abstractmethod
     def texts(self, name: str, path: Path) -> Iterator[tuple[int, str]]:
         """The line number and the text of each record in one file."""
-        raise NotImplementedError
 
     def lines(self, name: str, path: Path) -> Iterator[str]:
         """The lines of one file, decoded."""
