@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.storage import write_bytes
@@ -67,6 +67,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if values["format"] > FORMAT:
         raise TextgenError(f"{path} was written by a newer textgen.", "Install the newer one.")
     return Checkpoint(tensors, values)
+
+
+def load_weights(network: nn.Module, path: Path) -> int:
+    """Puts the weights of the checkpoint in ``path`` into ``network``; the step they are of."""
+    checkpoint = read_checkpoint(path)
+    network.load_state_dict(named(checkpoint.tensors, "weights."))
+    step: int = checkpoint.values["step"]
+    return step
+
+
+def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -37,6 +37,10 @@ class Loss:
         """The same in bits a symbol."""
         return self.nats / math.log(2)
 
+    def record(self) -> dict[str, float]:
+        """The loss as it is written into runs and model files."""
+        return {"nats": self.nats, "bits": self.bits, "symbols": self.symbols}
+
 
 class Evaluator:
     """Evaluates networks on some spans of packed ids, of which the first ``limit`` symbols count.
@@ -71,6 +75,10 @@ class Evaluator:
     def carried(self, network: Network) -> Loss:
         """The loss of each document read from its beginning with its state carried on."""
         return self._loss(network, self._ranges)
+
+    def losses(self, network: Network) -> dict[str, dict[str, float]]:
+        """The losses by both protocols, for the record."""
+        return {"cold": self.cold(network).record(), "carried": self.carried(network).record()}
 
     def _loss(self, network: Network, ranges: Sequence[tuple[int, int]]) -> Loss:
         """The loss on ranges of targets, each read from the initial state."""

@@ -12,12 +12,16 @@ _SECONDS = 0.5
 
 
 class Meter:
-    """The mean loss, and the symbols a second, since it was last read."""
+    """The mean loss and the symbols a second since it was last read; the speed from the beginning.
 
-    def __init__(self, symbols: int) -> None:
+    It begins with ``symbols`` shown in ``step`` steps before.
+    """
+
+    def __init__(self, symbols: int, step: int) -> None:
         self._losses: list[Tensor] = []
         self._symbols = symbols
-        self._since = time.perf_counter()
+        self._since = self._began = time.perf_counter()
+        self._first = step
 
     def add(self, loss: Tensor) -> None:
         """Takes note of a step's loss, which stays on its device."""
@@ -34,6 +38,10 @@ class Meter:
         speed = (symbols - self._symbols) / max(1e-9, now - self._since)
         self._losses, self._symbols, self._since = [], symbols, now
         return loss, speed
+
+    def seconds_a_step(self, step: int) -> float:
+        """How long a step has taken in the mean since the beginning, pauses included."""
+        return (time.perf_counter() - self._began) / max(1, step - self._first)
 
     def pause(self, seconds: float) -> None:
         """Leaves ``seconds`` out: something else than training was done in them."""

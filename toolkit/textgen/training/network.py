@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from textgen.contracts.cell import Cell, Layer, State
+from textgen.training.settings import Settings
 
 
 class Network(nn.Module):
@@ -99,6 +100,21 @@ class Network(nn.Module):
 
     def _stack(self) -> list[Cell]:
         return cast("list[Cell]", list(self.cells))
+
+
+def build_network(
+    vocabulary_size: int, cell_class: type[Cell], cell_options: Any, settings: Settings
+) -> Network:
+    """The network of the settings, with fresh weights."""
+    return Network(
+        cell_class,
+        vocabulary_size,
+        hidden_size=settings.hidden_size,
+        layers=settings.layers,
+        embedding_size=settings.embedding_size,
+        dropout=settings.dropout,
+        cell_options=cell_options,
+    )
 
 
 def _start_orthogonal(cell: Cell) -> None:

@@ -45,6 +45,11 @@ class RunFolder:
     def best(self) -> Path:
         return self.path / "checkpoints" / "best.safetensors"
 
+    @property
+    def weights(self) -> Path:
+        """The checkpoint of the best weights so far, else of the last."""
+        return self.best if self.best.exists() else self.last
+
     def write_description(self, description: dict[str, Any]) -> None:
         write_json(self.path / "run.json", description)
 

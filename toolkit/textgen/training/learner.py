@@ -1,0 +1,126 @@
+"""A network that learns from streams: what one optimizer step does, and all that it changes.
+
+Truncated backpropagation through time with carried state: Werbos, Backpropagation Through Time
+(1990); Williams and Peng (1990) for its truncation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from textgen.contracts.cell import State
+from textgen.corpus.packed import PackedCorpus
+from textgen.training.checkpoint import (
+    Checkpoint,
+    named,
+    pack_optimizer,
+    pack_random,
+    unpack_optimizer,
+    unpack_random,
+)
+from textgen.training.device import autocast
+from textgen.training.network import Network
+from textgen.training.optimizers import build_optimizer
+from textgen.training.settings import Settings
+from textgen.training.streams import IGNORED, Batch, Streams
+
+
+class Learner:
+    """Network, optimizer, streams and the state carried between steps.
+
+    What is in here, and torch's random generators, is what a checkpoint of a training holds.
+    """
+
+    def __init__(self, network: Network, corpus: PackedCorpus, settings: Settings) -> None:
+        self.network = network
+        self.device = network.head.weight.device
+        self._corpus = corpus
+        self._settings = settings
+        self.streams = self._first_streams()
+        self._optimizer = build_optimizer(network, settings)
+        self._state = _detached(network.initial_state(settings.batch_size))
+
+    def step(self, rate: float, precision: str) -> tuple[Tensor, int]:
+        """One optimizer step on the next batch: its loss in nats, left on the device, and how many
+        symbols it showed."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        batch = self.streams.next()
+        loss = self._loss(batch, precision)
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        if self._settings.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.clip)
+        self._optimizer.step()
+        return loss.detach(), batch.symbols
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that ``restore`` needs to go on exactly from here."""
+        optimizer, numbers = pack_optimizer(self._optimizer)
+        tensors = {f"weights.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= optimizer | pack_random(self.device)
+        tensors |= {f"state.{i}": part for i, part in enumerate(self._state)}
+        return Checkpoint(tensors, {"cursor": self.streams.cursor(), "optimizer": numbers})
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Goes on from what ``checkpoint`` gave."""
+        self.network.load_state_dict(named(tensors, "weights."))
+        unpack_optimizer(self._optimizer, tensors, values["optimizer"])
+        count = len(self._state)
+        self._state = tuple(tensors[f"state.{i}"].to(self.device) for i in range(count))
+        self.streams.restore(values["cursor"])
+        unpack_random(tensors, self.device)
+
+    @contextlib.contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Puts a learner that has not begun back to its beginning after the block."""
+        weights = {name: value.clone() for name, value in self.network.state_dict().items()}
+        state, random = self._state, pack_random(self.device)
+        yield
+        self.network.load_state_dict(weights)
+        self._state = state
+        self._optimizer = build_optimizer(self.network, self._settings)
+        self._optimizer.zero_grad(set_to_none=True)
+        self.streams = self._first_streams()
+        unpack_random(random, self.device)
+
+    def _first_streams(self) -> Streams:
+        corpus, settings = self._corpus, self._settings
+        corpus.require(settings.sequence_length)
+        return Streams(
+            corpus.ids,
+            corpus.spans("train"),
+            corpus.vocabulary.boundary,
+            batch_size=settings.batch_size,
+            sequence_length=settings.sequence_length,
+            reset_probability=settings.reset_probability,
+            seed=settings.seed,
+        )
+
+    def _loss(self, batch: Batch, precision: str) -> Tensor:
+        inputs = torch.from_numpy(batch.inputs).to(self.device, non_blocking=True)
+        targets = torch.from_numpy(batch.targets).to(self.device, non_blocking=True)
+        reset = torch.from_numpy(batch.reset).to(self.device, non_blocking=True)
+        state = self._after_resets(reset)
+        with autocast(self.device, precision):
+            logits, state = self.network.scan(inputs, state)
+        self._state = _detached(state)
+        return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+
+    def _after_resets(self, reset: Tensor) -> State:
+        """The carried state, with the initial one (through which it learns) where ``reset`` is."""
+        initial = self.network.initial_state(len(reset))
+        return tuple(
+            torch.where(reset.view(-1, *[1] * (part.dim() - 1)), first, part)
+            for first, part in zip(initial, self._state, strict=True)
+        )
+
+
+def _detached(state: State) -> State:
+    return tuple(part.detach() for part in state)

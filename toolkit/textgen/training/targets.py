@@ -1,0 +1,53 @@
+"""Targets: what is to be predicted in a split's documents, as ranges of packed ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+_SAMPLE = 10_000
+
+
+class Targets:
+    """The spans (n, 2) of a split over ``ids``; both may be memory-mapped.
+
+    Symbols are counted as they are predicted, so the boundary that closes a document is one.
+    """
+
+    def __init__(self, ids: np.ndarray, spans: np.ndarray, boundary: int) -> None:
+        self.ids = ids
+        self.spans = spans
+        self.boundary = boundary
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def range(self, span: int) -> tuple[int, int]:
+        """The targets of a span: its symbols, and the boundary that closes it."""
+        start, end = (int(edge) for edge in self.spans[span])
+        closed = end < len(self.ids) and int(self.ids[end]) == self.boundary
+        return start, end + closed
+
+    def blocks(self, size: int = 1 << 18) -> Iterator[np.ndarray]:
+        """The spans, ``size`` at a time: tables of all of them might not fit into memory."""
+        for start in range(0, len(self.spans), size):
+            yield np.asarray(self.spans[start : start + size])
+
+    def symbols(self) -> int:
+        """How many there are: exact but for the boundaries, which are counted in a sample."""
+        within = sum(int((block[:, 1] - block[:, 0]).sum()) for block in self.blocks())
+        chosen = self._sample().tolist()
+        # in a split by documents all spans end with a boundary, in a cut text none
+        closed = sum(self.range(span)[1] > int(self.spans[span, 1]) for span in chosen)
+        return within + round(len(self.spans) * closed / max(1, len(chosen)))
+
+    def median_length(self) -> float:
+        """The median of the spans' lengths, from a sample."""
+        chosen = self._sample()
+        return float(np.median(self.spans[chosen, 1] - self.spans[chosen, 0]))
+
+    def _sample(self) -> np.ndarray:
+        """The numbers of some spans, evenly spread."""
+        count = len(self.spans)
+        return np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64)
