@@ -10,7 +10,8 @@ import pytest
 from fake_distributions import BROKEN_SAMPLERS, install_sampler
 from textgen.contracts.errors import PluginError, UserError
 from textgen.contracts.hooks import KINDS
-from textgen.registry import DISTRIBUTION, Registry, discover
+from textgen.entries import DISTRIBUTION
+from textgen.registry import Registry, discover
 
 
 @pytest.fixture

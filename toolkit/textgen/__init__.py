@@ -11,12 +11,17 @@ Nothing heavy is imported until it is used, and what runs a model never imports 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from textgen.api import Run, export_run, load, open_corpus, resume, train
+    from textgen.api import export_run, load, open_corpus, resume, train
+    from textgen.runs import Run
 
 __all__ = ["Run", "export_run", "load", "open_corpus", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Run":
+        from textgen.runs import Run
+
+        return Run
     if name in __all__:
         from textgen import api
 

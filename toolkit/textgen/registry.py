@@ -7,16 +7,12 @@ as anyone's; only their names are taken first.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,41 +21,8 @@ import pluggy
 
 from textgen.contracts import hooks
 from textgen.contracts.errors import PluginError, UserError, unknown_name
-
-DISTRIBUTION = "textgen-toolkit"
-_BASES = {
-    "cell": ("textgen.contracts.cell", "Cell"),
-    "reader": ("textgen.contracts.reader", "Reader"),
-    "tokenizer": ("textgen.contracts.tokenizer", "Tokenizer"),
-    "sampler": ("textgen.contracts.sampler", "Sampler"),
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One name that one distribution promises."""
-
-    kind: str
-    name: str
-    module: str
-    distribution: str
-    version: str
-    file: Path | None = None
-    """The file given by ``--plugin``, where it came from one."""
-
-    @property
-    def bundled(self) -> bool:
-        return self.distribution == DISTRIBUTION
-
-    @property
-    def full_name(self) -> str:
-        """``dist:name``, which chooses between two that share a name."""
-        return f"{self.distribution}:{self.name}"
-
-    @property
-    def digest(self) -> str | None:
-        """SHA-256 of the plugin's file, where it came from one."""
-        return hashlib.sha256(self.file.read_bytes()).hexdigest() if self.file else None
+from textgen.entries import Entry, installed
+from textgen.quarantine import PluginFailure, check_class, check_contract, contained
 
 
 class Registry:
@@ -82,7 +45,7 @@ class Registry:
         self._manager = pluggy.PluginManager(hooks.PROJECT)
         self._manager.add_hookspecs(hooks)
         self._modules: dict[str, ModuleType] = {}
-        self._failures: dict[Entry, _PluginFailure] = {}
+        self._failures: dict[Entry, PluginFailure] = {}
         self._warned: set[Entry] = set()
         self._entries = sorted(entries, key=lambda e: (e.kind, e.name, not e.bundled, e.full_name))
         for file in files:
@@ -148,7 +111,7 @@ class Registry:
         entry = self.find(kind, name)
         try:
             return self._offered(entry)
-        except _PluginFailure as failure:
+        except PluginFailure as failure:
             source = entry.file or entry.distribution
             raise PluginError(
                 f"The {kind} {name!r} of {source} could not be loaded: {failure}",
@@ -163,7 +126,7 @@ class Registry:
                 continue
             try:
                 offered = self._offered(entry)
-            except _PluginFailure as failure:
+            except PluginFailure as failure:
                 self._warn_once(entry, str(failure))
                 continue
             loaded[entry.full_name if self.clash(entry) else entry.name] = offered
@@ -173,7 +136,7 @@ class Registry:
         """Loads the entry and returns what went wrong, with its traceback; None if nothing did."""
         try:
             self._offered(entry)
-        except _PluginFailure as failure:
+        except PluginFailure as failure:
             return failure.__cause__ or failure
         return None
 
@@ -181,9 +144,9 @@ class Registry:
         if failure := self._failures.get(entry):
             raise failure
         try:
-            with _contained():
+            with contained():
                 return self._checked(entry, self._import(entry))
-        except _PluginFailure as failure:
+        except PluginFailure as failure:
             self._failures[entry] = failure
             raise
 
@@ -195,7 +158,7 @@ class Registry:
         return module
 
     def _register(self, module: ModuleType, name: str) -> None:
-        _check_contract(module)
+        check_contract(module)
         try:
             self._manager.register(module, name=name)
             self._manager.check_pending()
@@ -209,10 +172,9 @@ class Registry:
         offered = self._offers(module, entry.kind)
         if entry.name not in offered:
             hook = hooks.KINDS[entry.kind].hook
-            raise _PluginFailure(f"{module.__name__}.{hook}() does not return {entry.name!r}")
+            raise PluginFailure(f"{module.__name__}.{hook}() does not return {entry.name!r}")
         plugin = offered[entry.name]
-        if entry.kind in _BASES:
-            _check_class(plugin, entry.kind)
+        check_class(plugin, entry.kind)
         return plugin
 
     def _offers(self, module: ModuleType, kind: str) -> dict[str, Any]:
@@ -237,13 +199,13 @@ class Registry:
         sys.modules[name] = module  # dataclasses and pickling look a class's module up
         added = []
         try:
-            with _contained():
+            with contained():
                 spec.loader.exec_module(module)
                 self._register(module, str(file))
                 for kind in hooks.KINDS:
                     for offered in self._offers(module, kind):
                         added.append(Entry(kind, offered, name, file.name, "", file))
-        except _PluginFailure as failure:
+        except PluginFailure as failure:
             del sys.modules[name]
             raise PluginError(
                 f"The plugin file {file} could not be loaded: {failure}", "Mend it and try again."
@@ -282,58 +244,6 @@ def discover(
     listed = os.environ.get("TEXTGEN_PLUGINS")
     only = None if listed is None else [name.strip() for name in listed.split(",")]
     return Registry(installed(), only=only if third_party else [], files=files, warn=warn)
-
-
-def installed() -> Iterator[Entry]:
-    """What the installed distributions promise, from metadata alone."""
-    points = importlib.metadata.entry_points()
-    for kind in hooks.KINDS.values():
-        for point in points.select(group=kind.group):
-            if point.dist is not None:
-                name, version = point.dist.name, point.dist.version
-                yield Entry(kind.word, point.name, point.module, name, version)
-
-
-class _PluginFailure(Exception):
-    """Why a plugin could not be used, in one line; its cause is the plugin's own exception."""
-
-
-@contextlib.contextmanager
-def _contained() -> Iterator[None]:
-    """Runs a plugin's code: what it raises is a _PluginFailure, what it prints goes to stderr."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except (KeyboardInterrupt, _PluginFailure):
-        raise
-    except BaseException as error:  # SystemExit at import must not end the program
-        text = " ".join(str(error).split())
-        raise _PluginFailure(f"{type(error).__name__}: {text}" if text else repr(error)) from error
-
-
-def _check_contract(module: ModuleType) -> None:
-    version = getattr(module, "TEXTGEN_CONTRACT", None)
-    if version is None:
-        raise _PluginFailure(
-            f"{module.__name__} does not say which contract it was written for; "
-            f"add TEXTGEN_CONTRACT = {hooks.CONTRACT}"
-        )
-    if version != hooks.CONTRACT:
-        older = "a newer version of the plugin" if version < hooks.CONTRACT else "a newer textgen"
-        raise _PluginFailure(
-            f"it was written for contract {version}, and this textgen has {hooks.CONTRACT}; "
-            f"install {older}"
-        )
-
-
-def _check_class(plugin: Any, kind: str) -> None:
-    module, name = _BASES[kind]
-    base = getattr(importlib.import_module(module), name)
-    if not (inspect.isclass(plugin) and issubclass(plugin, base)):
-        raise _PluginFailure(f"{plugin!r} is not a subclass of {module}.{name}")
-    if inspect.isabstract(plugin):
-        missing = ", ".join(sorted(vars(plugin)["__abstractmethods__"]))
-        raise _PluginFailure(f"{plugin.__name__} lacks {missing}")
 
 
 def _normal(distribution: str) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from types import TracebackType
 from typing import Any
 
-from textgen.api import Run
+from textgen.runs import Run
 from textgen.screen import console, figures, tables
 from textgen.screen.training_view import TrainingView
 from textgen.training.observer import (

@@ -1,0 +1,190 @@
+"""A run as a whole: what it trains, trained to its end, and the model file it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textgen import shelf, sources
+from textgen.contracts.cell import Cell
+from textgen.contracts.errors import UserError
+from textgen.contracts.options import build_options, options_dict
+from textgen.corpus.packed import PackedCorpus
+from textgen.export.exporter import describe, export
+from textgen.registry import Registry
+from textgen.storage import copy
+from textgen.training.checkpoint import load_weights
+from textgen.training.evaluation import Evaluator
+from textgen.training.network import Network, build_network
+from textgen.training.observer import Observer, Sampled
+from textgen.training.run_folder import RunFolder
+from textgen.training.settings import Settings, build_settings, settings_dict
+from textgen.training.trainer import TrainedRun, Trainer
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training that has ended."""
+
+    folder: Path
+    model: Path
+    """Its model file; ``exported/model.onnx`` is a copy of the newest."""
+    losses: Mapping[str, Any]
+    """``cold`` and ``carried``, each with nats, bits and symbols, on the validation text."""
+    metrics: Sequence[Mapping[str, Any]]
+    samples: Sequence[Sampled]
+    steps: int
+    seconds: float
+    interrupted: int | None
+    """The signal that ended it early, if one did."""
+
+
+@dataclass(frozen=True)
+class ChosenCell:
+    """A cell class with its options, and where it comes from, for the record."""
+
+    name: str
+    cell_class: type[Cell]
+    options: Any
+    origin: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run trains: the same again where it is resumed or exported."""
+
+    corpus: PackedCorpus
+    cell: ChosenCell
+    settings: Settings
+
+
+def choose_cell(
+    cell: str | type[Cell], options: Mapping[str, Any], registry: Registry
+) -> ChosenCell:
+    """The cell of a plugin's name, or a class of one's own. Raises UserError for a wrong option."""
+    if isinstance(cell, str):
+        cell_class: type[Cell] = registry.load("cell", cell)
+        entry = registry.find("cell", cell)
+        name, origin = entry.name, {"distribution": entry.distribution, "version": entry.version}
+        if entry.digest:
+            origin["sha256"] = entry.digest
+    else:
+        cell_class, name, origin = cell, cell.__name__.lower(), {"distribution": "", "version": ""}
+    return ChosenCell(
+        name, cell_class, build_options(cell_class.Options, options, f"cell {name!r}"), origin
+    )
+
+
+def write_setup(run: RunFolder, setup: Setup) -> None:
+    """Writes down in the run's folder what it trains."""
+    corpus, cell = setup.corpus, setup.cell
+    run.write_description(
+        {
+            "format": _FORMAT,
+            "cell": {"name": cell.name, "options": options_dict(cell.options), **cell.origin},
+            "corpus": {
+                "name": corpus.name,
+                "sha256": corpus.sha256,
+                "licence": corpus.licence,
+                "packed": corpus.folder.name,
+                "tokenizer": corpus.tokenizer_name,
+            },
+            "settings": settings_dict(setup.settings),
+        }
+    )
+
+
+def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) -> Setup:
+    """What a run was trained with. Raises UserError where the corpus or the cell is gone."""
+    described = run.description()
+    about, cell = described["corpus"], described["cell"]
+    packed = corpus or sources.reopen(
+        about["packed"], registry.load("tokenizer", about["tokenizer"])
+    )
+    if packed is None or packed.sha256 != about["sha256"]:
+        state = "is no longer in the cache" if packed is None else "is another text"
+        raise UserError(
+            f"The corpus {about['name']} of the run {run.name} {state}.",
+            f"Give it again: textgen train CORPUS --resume {run.name}",
+        )
+    try:
+        chosen = choose_cell(cell["name"], cell["options"], registry)
+    except UserError as error:
+        if cell["distribution"]:
+            raise UserError(
+                error.problem, f"The run was trained with {cell['distribution']}; install it."
+            ) from None
+        raise
+    return Setup(packed, chosen, build_settings(described["settings"]))
+
+
+def finish_run(
+    run: RunFolder, setup: Setup, observer: Observer | None, folder: Path, *, resumed: bool = False
+) -> Run:
+    """Trains to the end of the budget, or to an interrupt, then exports the best weights."""
+    cell = setup.cell
+    trainer = Trainer(
+        setup.corpus, cell.cell_class, cell.options, setup.settings, run, observer or Observer()
+    )
+    if resumed:
+        trainer.resume()
+    trained = trainer.run()
+    path = folder / shelf.EXPORTED / f"{run.name}.onnx"
+    _export(run, setup, trained.network, trained.losses, _summary(trained), path)
+    copy(path, path.parent / shelf.NEWEST)
+    return Run(
+        folder=run.path,
+        model=path,
+        losses=trained.losses,
+        metrics=run.metrics(),
+        samples=trained.samples,
+        steps=trained.step,
+        seconds=trained.seconds,
+        interrupted=trained.interrupted,
+    )
+
+
+def export_best(run: RunFolder, setup: Setup, path: Path) -> None:
+    """Makes a model file from the run's best weights so far, also while it is training."""
+    corpus, cell = setup.corpus, setup.cell
+    vocabulary = corpus.vocabulary
+    network = build_network(vocabulary.size, cell.cell_class, cell.options, setup.settings)
+    step = load_weights(network, run.weights)
+    evaluator = Evaluator(corpus.ids, corpus.spans("validation"), vocabulary.boundary)
+    losses = evaluator.losses(network) if evaluator.symbols else {}
+    _export(run, setup, network, losses, {"weights_of_step": step}, path)
+
+
+def _export(
+    run: RunFolder,
+    setup: Setup,
+    network: Network,
+    losses: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    path: Path,
+) -> None:
+    info = describe(
+        network,
+        setup.corpus,
+        cell=setup.cell.name,
+        cell_distribution=setup.cell.origin["distribution"],
+        cell_options=setup.cell.options,
+        losses=losses,
+        training={**summary, "run": run.name, "settings": settings_dict(setup.settings)},
+    )
+    export(network, info, path)
+
+
+def _summary(trained: TrainedRun) -> dict[str, Any]:
+    return {
+        "steps": trained.step,
+        "symbols": trained.symbols,
+        "seconds": round(trained.seconds, 1),
+        "precision": trained.plan.precision,
+        "device": trained.plan.device.partition(":")[0],
+        "weights_of_step": trained.weights_of_step,
+    }
