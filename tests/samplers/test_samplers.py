@@ -9,19 +9,17 @@ import onnxruntime
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sampler_forms import REGISTRY, REMEMBERING, STATELESS, both_forms, chain_of, chances
 from scipy import stats
 
 from textgen.conformance.check_sampler import check_sampler
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import build_options, describe
-from textgen.contracts.tokenizer import Vocabulary
-from textgen.registry import discover
-from textgen.runtime.chain import build_chain, convenience
-from textgen.runtime.names import FREE, option
+from textgen.runtime.chain import convenience
+from textgen.runtime.names import FREE
 from textgen.runtime.noise import noise
-from textgen.runtime.sampling_graph import adjust_graph, draw_graph
+from textgen.runtime.sampling_graph import draw_graph
 
-REGISTRY = discover()
 NAMES = REGISTRY.names("sampler")
 DRAWS = 200_000
 
@@ -33,31 +31,7 @@ OPTIONS = {
     "min-p": [{"p": p} for p in (1e-9, 0.02, 0.3, 1)],
 }
 CASES = [(name, options) for name in OPTIONS for options in OPTIONS[name]]
-
-
-def chain_of(*choices, size):
-    vocabulary = Vocabulary((b"", *(f"s{i}".encode() for i in range(1, size))), 0)
-    return build_chain(vocabulary, lambda name: REGISTRY.load("sampler", name), choices, ends=True)
-
-
-def both_forms(logits, *choices):
-    """What numpy and the graph make of ``logits`` (B, V)."""
-    logits = np.asarray(logits, np.float32)
-    chain = chain_of(*choices, size=logits.shape[1])
-    options = chain.options(len(logits))
-    adjusted = chain.adjust(logits, chain.initial_state(len(logits)), options)
-    graph = adjust_graph(chain, range(len(choices)))
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    feed = {option(n, name): v for n, link in enumerate(options) for name, v in link.items()}
-    (found,) = session.run(None, {"logits": logits, **feed})
-    return adjusted, found
-
-
-def chances(row):
-    weights = np.exp(np.asarray(row, float) - max(row))
-    return weights / weights.sum()
+ALL = [*OPTIONS, *STATELESS, *REMEMBERING]
 
 
 def expected_chances(name, options, row):
@@ -84,7 +58,7 @@ def expected_chances(name, options, row):
 
 
 def test_every_bundled_sampler_is_tried_here():
-    assert set(OPTIONS) <= set(NAMES)
+    assert set(ALL) <= set(NAMES)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
@@ -214,18 +188,22 @@ def test_convenience_is_in_transformers_order():
     assert names_of(1.0, None, None, None) == []
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", ALL)
 def test_bounds_are_kept_and_told(name):
     plugin = REGISTRY.load("sampler", name)
     for info in describe(plugin.Options):
-        assert info.help and info.limits
-        for wrong in ("-1", "nan", "inf", "1e400", "x", 10**40):
+        assert info.help
+        if info.type is str:
+            continue
+        below = info.bounds["minimum"] - 1
+        assert info.limits
+        for wrong in (below, "nan", "inf", "1e400", "x", 10**40):
             with pytest.raises(UserError):
                 build_options(plugin.Options, {info.name: wrong}, f"sampler {name!r}")
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", ALL)
 def test_sources_are_named(name):
     module = __import__(REGISTRY.load("sampler", name).__module__, fromlist=["x"])
-    if name != "greedy":
-        assert any(word in module.__doc__ for word in ("arXiv", "1985"))
+    if name not in ("greedy", "forbid", "only"):
+        assert any(word in module.__doc__ for word in ("arXiv", "1985", "OpenAI"))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from textgen.contracts.sampler import Graph, Sampler, SamplerState
+from textgen_samplers.operators import scalar
 
 
 class ThresholdSampler(Sampler):
@@ -26,14 +27,23 @@ class ThresholdSampler(Sampler):
         """The same as operators."""
 
     def adjust(self, logits: np.ndarray, state: SamplerState, options: Any) -> np.ndarray:
-        kept = logits >= self.threshold(logits, options)
-        return np.where(kept, logits, np.float32(-np.inf))
+        return at_least(logits, self.threshold(logits, options))
 
     def adjust_graph(
         self, graph: Graph, logits: str, state: Mapping[str, str], options: Mapping[str, str]
     ) -> str:
-        kept = graph.op("GreaterOrEqual", logits, self.threshold_graph(graph, logits, options))
-        return graph.op("Where", kept, logits, graph.constant(np.array(-np.inf, np.float32)))
+        return at_least_graph(graph, logits, self.threshold_graph(graph, logits, options))
+
+
+def at_least(logits: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """The logits, what is below ``threshold`` (B, 1) forbidden."""
+    return np.where(logits >= threshold, logits, np.float32(-np.inf))
+
+
+def at_least_graph(graph: Graph, logits: str, threshold: str) -> str:
+    """The same as operators."""
+    kept = graph.op("GreaterOrEqual", logits, threshold)
+    return graph.op("Where", kept, logits, scalar(graph, -np.inf))
 
 
 def descending(logits: np.ndarray) -> np.ndarray:
