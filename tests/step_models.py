@@ -19,7 +19,7 @@ LETTERS = (b"", *(bytes([code]) for code in b"abcdefghij .\n"))
 BYTES = (b"", *(bytes([code]) for code in range(256)))
 
 
-class _Step:
+class Step:
     """Nodes and initializers of a step graph."""
 
     def __init__(self, seed: int) -> None:
@@ -35,7 +35,11 @@ class _Step:
         self.initializers.append(numpy_helper.from_array(values, name))
         return name
 
-    def op(self, kind: str, *inputs: str, to: Sequence[str] = (), **attributes: Any) -> Any:
+    def op(
+        self, kind: str, *inputs: str, to: Sequence[str] = (), cast_to: int = 0, **attributes: Any
+    ) -> Any:
+        if cast_to:
+            attributes["to"] = cast_to
         names = list(to) or [f"{kind}_{len(self.nodes)}"]
         self.nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
         return names[0] if len(names) == 1 else names
@@ -68,7 +72,7 @@ def lstm(
     seed: int = 0,
 ) -> tuple[onnx.ModelProto, ModelInfo]:
     """A random stacked LSTM."""
-    step = _Step(seed)
+    step = Step(seed)
     x = step.op("Gather", step.weight("embedding.weight", len(symbols), embedding), "token")
     size, states = embedding, []
     for layer in range(layers):
@@ -98,7 +102,7 @@ def memory(
     seed: int = 0,
 ) -> tuple[onnx.ModelProto, ModelInfo]:
     """A tanh cell with a learned initial state and a matrix beside it that fades."""
-    step = _Step(seed)
+    step = Step(seed)
     x = step.op("Gather", step.weight("embedding.weight", len(symbols), hidden), "token")
     one, two = step.constant("one", np.array([1])), step.constant("two", np.array([2]))
     fade = step.constant("fade", np.array(0.9, np.float32))

@@ -21,24 +21,18 @@ class Options:
 
 
 class Temperature(Sampler):
-    """Divides the logits: below 1 the likely become likelier, above 1 the unlikely.
-
-    The highest logit is taken off first, which changes no probability: divided by a very small
-    number, the logits then never overflow.
-    """
+    """Divides the logits: below 1 the likely become likelier, above 1 the unlikely."""
 
     Options = Options
 
     def adjust(self, logits: np.ndarray, state: SamplerState, options: Any) -> np.ndarray:
-        adjusted: np.ndarray = (logits - logits.max(axis=1, keepdims=True)) / options.temperature
+        adjusted: np.ndarray = logits / options.temperature
         return adjusted
 
     def adjust_graph(
         self, graph: Graph, logits: str, state: Mapping[str, str], options: Mapping[str, str]
     ) -> str:
-        columns = graph.constant(np.array([1], np.int64))
-        highest = graph.op("ReduceMax", logits, columns, keepdims=1)
-        return graph.op("Div", graph.op("Sub", logits, highest), options["temperature"])
+        return graph.op("Div", logits, options["temperature"])
 
 
 @hookimpl

@@ -11,8 +11,9 @@ import numpy as np
 
 from textgen.contracts.hooks import hookimpl
 from textgen.contracts.options import option
-from textgen.contracts.sampler import Graph, Sampler
-from textgen_samplers.thresholds import ThresholdSampler, descending, descending_graph
+from textgen.contracts.sampler import Graph, Sampler, SamplerState
+from textgen_samplers.operators import integers, scalar
+from textgen_samplers.thresholds import descending, descending_graph
 
 TEXTGEN_CONTRACT = 1
 
@@ -22,7 +23,7 @@ class Options:
     p: float = option(0.9, "probability that the kept symbols hold", minimum=1e-6, maximum=1)
 
 
-class TopP(ThresholdSampler):
+class TopP(Sampler):
     """Keeps the fewest likeliest symbols that together hold probability p, one at least.
 
     As in transformers, the symbol that reaches p is kept; those exactly as likely as it are too.
@@ -30,32 +31,32 @@ class TopP(ThresholdSampler):
 
     Options = Options
 
-    def threshold(self, logits: np.ndarray, options: Any) -> np.ndarray:
-        ordered = descending(logits)
-        weights = np.exp(ordered - ordered[:, :1])
-        sums = np.cumsum(weights, axis=1, dtype=np.float32)
+    def adjust(self, logits: np.ndarray, state: SamplerState, options: Any) -> np.ndarray:
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = weights / weights.sum(axis=1, keepdims=True)
+        ordered = descending(probabilities)
+        before = np.zeros_like(ordered)
+        np.cumsum(ordered[:, :-1], axis=1, out=before[:, 1:])
         # a symbol is kept while those before it hold less than p; of 1 none falls short, though
-        # the sum in float32 may have stopped growing
-        limit = np.where(options.p >= 1, np.float32(np.inf), options.p * sums[:, -1:])
-        kept = np.where(sums - weights < limit, ordered, ordered[:, :1])
-        lowest: np.ndarray = kept.min(axis=1, keepdims=True)
-        return lowest
+        # the sum in float32 may reach it
+        limit = np.where(options.p >= 1, np.float32(np.inf), options.p)
+        kept = np.where(before < limit, ordered, np.float32(np.inf))
+        enough = probabilities >= kept.min(axis=1, keepdims=True)
+        return np.where(enough, logits, np.float32(-np.inf))
 
-    def threshold_graph(self, graph: Graph, logits: str, options: Mapping[str, str]) -> str:
-        ordered = descending_graph(graph, logits, self.vocabulary.size)
-        zero, one, last, end = (
-            graph.constant(np.array([place], np.int64))
-            for place in (0, 1, -1, np.iinfo(np.int64).max)
-        )
-        first = graph.op("Slice", ordered, zero, one, one)
-        weights = graph.op("Exp", graph.op("Sub", ordered, first))
-        sums = graph.op("CumSum", weights, graph.constant(np.array(1, np.int64)))
-        whole = graph.op("GreaterOrEqual", options["p"], graph.constant(np.array(1, np.float32)))
-        limit = graph.op("Mul", options["p"], graph.op("Slice", sums, last, end, one))
-        limit = graph.op("Where", whole, graph.constant(np.array(np.inf, np.float32)), limit)
-        below = graph.op("Less", graph.op("Sub", sums, weights), limit)
-        kept = graph.op("Where", below, ordered, first)
-        return graph.op("ReduceMin", kept, one, keepdims=1)
+    def adjust_graph(
+        self, graph: Graph, logits: str, state: Mapping[str, str], options: Mapping[str, str]
+    ) -> str:
+        infinite = scalar(graph, np.inf)
+        probabilities = graph.op("Softmax", logits, axis=1)
+        ordered = descending_graph(graph, probabilities, self.vocabulary.size)
+        before = graph.op("CumSum", ordered, graph.constant(np.array(1, np.int64)), exclusive=1)
+        whole = graph.op("GreaterOrEqual", options["p"], scalar(graph, 1.0))
+        limit = graph.op("Where", whole, infinite, options["p"])
+        kept = graph.op("Where", graph.op("Less", before, limit), ordered, infinite)
+        lowest = graph.op("ReduceMin", kept, integers(graph, 1), keepdims=1)
+        enough = graph.op("GreaterOrEqual", probabilities, lowest)
+        return graph.op("Where", enough, logits, scalar(graph, -np.inf))
 
 
 @hookimpl

@@ -77,10 +77,9 @@ class LoopEngine:
         self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray
     ) -> tuple[np.ndarray, Cursor]:
         feed: dict[str, Any] = {
-            names.COUNT: np.array(len(forced), np.int64),
             names.TOKEN: cursor.token,
             names.FORCED: forced,
-            names.NOISE: noise,
+            names.NOISE: noise[:, :, None],
         }
         feed |= {names.state(name): value for name, value in cursor.states.items()}
         links = range(len(chain.links))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,23 @@ from textgen.runtime.names import PREFIX
 class GraphBuilder:
     """Nodes and constants in the order they are asked for. Implements ``contracts.sampler.Graph``.
 
-    ``scope`` tells the names of one graph from those of another it is nested in.
+    ``scope`` tells the names of one graph from those of another it is nested in. Where the graph is
+    a loop's body, ``outside`` is the graph around it and ``unchanging`` are values there: what is
+    made of those alone is made there, once and not in every turn.
     """
 
-    def __init__(self, scope: str = "") -> None:
+    def __init__(
+        self,
+        scope: str = "",
+        *,
+        outside: GraphBuilder | None = None,
+        unchanging: Iterable[str] = (),
+    ) -> None:
         self._scope = f"{PREFIX}{scope}"
+        self._outside = outside
+        self._unchanging = set(unchanging)
         self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
+        self._values: dict[str, np.ndarray] = {}
         self._constants: dict[tuple[bytes, str, tuple[int, ...]], str] = {}
 
     def op(self, op_type: str, *inputs: str, **attributes: Any) -> str:
@@ -30,6 +40,13 @@ class GraphBuilder:
 
     def ops(self, op_type: str, *inputs: str, outputs: int, **attributes: Any) -> tuple[str, ...]:
         """Adds a node with several outputs and returns their names."""
+        if self._outside and self._unchanging.intersection(inputs):
+            values = self._values
+            if all(name in self._unchanging or name in values or not name for name in inputs):
+                given = [self._outside.constant(values[n]) if n in values else n for n in inputs]
+                made = self._outside.ops(op_type, *given, outputs=outputs, **attributes)
+                self._unchanging.update(made)
+                return made
         name = f"{self._scope}{op_type}_{len(self.nodes)}"
         names = tuple(f"{name}.{i}" for i in range(outputs))
         self.nodes.append(helper.make_node(op_type, list(inputs), names, name=name, **attributes))
@@ -40,9 +57,14 @@ class GraphBuilder:
         key = (value.tobytes(), str(value.dtype), value.shape)
         if key not in self._constants:
             name = f"{self._scope}constant_{len(self._constants)}"
-            self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
+            self._values[name] = np.asarray(value, order="C")
             self._constants[key] = name
         return self._constants[key]
+
+    @property
+    def initializers(self) -> list[onnx.TensorProto]:
+        """The constants."""
+        return [numpy_helper.from_array(value, name) for name, value in self._values.items()]
 
     def rename(self, value: str, name: str) -> None:
         """Gives ``value`` a second name, under which it can be an output."""

@@ -1,8 +1,11 @@
-"""The loop: the step, the samplers and the draw inside one ONNX Loop, so that no Python runs for a
+"""The loop: the step, the samplers and the draw inside one ONNX Scan, so that no Python runs for a
 symbol.
 
 N turns, B streams, V symbols. Two forms: *writing*, in which each turn draws a symbol unless one is
 forced (a prompt's), and *reading*, in which all are forced and their log probabilities come out.
+
+A Scan rather than a Loop: it hands each turn its row of noise without a node, and needs no
+condition, which is 6 % faster at 2 x 128 (measured).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from textgen.model_file import OPSET, ModelFile
+from textgen.model_file import OPSET, StateInfo
 from textgen.runtime import names
 from textgen.runtime.chain import Chain
 from textgen.runtime.graph import GraphBuilder, tensor
@@ -30,10 +33,12 @@ from textgen.runtime.sampling_graph import (
     option_inputs,
 )
 
+_BODY = "body/"
+
 
 @dataclass
 class _Carried:
-    """A value that goes round the loop: its names outside, inside before, inside after."""
+    """A value that goes from turn to turn: its names outside, inside before, inside after."""
 
     outside: str
     before: str
@@ -42,43 +47,60 @@ class _Carried:
     info: onnx.ValueInfoProto
 
 
-def writing_loop(file: ModelFile, chain: Chain) -> onnx.ModelProto:
-    """N turns of: step, samplers, draw. Inputs: count, token (B,), states, sampler states, options
-    (B, 1), forced (N, B) int64, noise (N, B). Outputs: last token, states, sampler states, ids
-    (N, B)."""
-    step = file.graph()
-    body = GraphBuilder("body/")
-    turn, carried = _body_start(step, file)
+@dataclass(frozen=True)
+class _Row:
+    """What each turn gets a row of, or gives one: its names outside and inside."""
+
+    outside: str
+    inside: str
+    dtype: type
+    shape: tuple[int | str, ...]
+    """Of all rows, the turns first."""
+
+
+def writing_loop(
+    step: onnx.ModelProto, states: Sequence[StateInfo], chain: Chain
+) -> onnx.ModelProto:
+    """N turns of: step, samplers, draw. Inputs: token (B,), states, sampler states, options (B, 1),
+    forced (N, B) int64, noise (N, B, 1). Outputs: last token, states, sampler states, ids (N, B).
+    """
     links = range(len(chain.links))
-    states = _sampler_inputs(chain)
+    options = option_inputs(chain, links)
+    outside = GraphBuilder()
+    body = GraphBuilder(_BODY, outside=outside, unchanging=[value.name for value in options])
+    rows = [
+        _Row(names.FORCED, f"{PREFIX}{_BODY}forced", np.int64, ("turns", "batch")),
+        _Row(names.NOISE, f"{PREFIX}{_BODY}noise", np.float32, ("turns", "batch", 1)),
+    ]
+    forced, noise = (row.inside for row in rows)
+    carried = _carried_states(states)
+    inside = _sampler_inputs(chain)
     logits = forbid_boundary(body, chain, "logits")
-    logits = adjust(body, chain, links, logits, states)
-    noise = body.op("Gather", names.NOISE, turn, axis=0)
-    ids, free = choose(body, logits, noise, body.op("Gather", names.FORCED, turn, axis=0))
+    logits = adjust(body, chain, links, logits, inside)
+    ids, free = choose(body, logits, noise, forced)
     carried[0].after = ids
-    if any(states):
+    if any(inside):
         logprobs = logprob_as_chosen(body, "logits", logits, ids, free)
-        _carry_samplers(body, chain, states, ids, logprobs, carried)
-    scans = [(names.IDS, body.op("Identity", ids), np.int64)]
-    inputs = [tensor(names.NOISE, np.float32, ("turns", "batch")), *option_inputs(chain, links)]
-    return _looped(step, body, turn, carried, scans, inputs)
+        _carry_samplers(body, chain, inside, ids, logprobs, carried)
+    result = _Row(names.IDS, body.op("Identity", ids), np.int64, ("turns", "batch"))
+    return _looped(step, body, outside, carried, rows, result, options)
 
 
-def reading_loop(file: ModelFile) -> onnx.ModelProto:
+def reading_loop(step: onnx.ModelProto, states: Sequence[StateInfo]) -> onnx.ModelProto:
     """N turns of: step, then the log probability of the forced symbol (N, B), in nats."""
-    step = file.graph()
-    body = GraphBuilder("body/")
-    turn, carried = _body_start(step, file)
-    ids = body.op("Gather", names.FORCED, turn, axis=0)
-    carried[0].after = ids
-    scans = [(names.LOGPROBS, logprob(body, "logits", ids), np.float32)]
-    return _looped(step, body, turn, carried, scans, [])
+    body = GraphBuilder(_BODY)
+    forced = _Row(names.FORCED, f"{PREFIX}{_BODY}forced", np.int64, ("turns", "batch"))
+    carried = _carried_states(states)
+    carried[0].after = forced.inside
+    logprobs = logprob(body, "logits", forced.inside)
+    result = _Row(names.LOGPROBS, logprobs, np.float32, ("turns", "batch"))
+    return _looped(step, body, GraphBuilder(), carried, [forced], result, [])
 
 
-def _body_start(step: onnx.ModelProto, file: ModelFile) -> tuple[str, list[_Carried]]:
-    token = _Carried(names.TOKEN, "token", "", names.LAST, tensor("token", np.int64, ("batch",)))
-    carried = [token]
-    for state in file.info.states:
+def _carried_states(states: Sequence[StateInfo]) -> list[_Carried]:
+    token = tensor("token", np.int64, ("batch",))
+    carried = [_Carried(names.TOKEN, "token", "", names.LAST, token)]
+    for state in states:
         carried.append(
             _Carried(
                 names.state(state.name),
@@ -88,12 +110,12 @@ def _body_start(step: onnx.ModelProto, file: ModelFile) -> tuple[str, list[_Carr
                 tensor(state.name, np.float32, ("batch", *state.shape)),
             )
         )
-    return f"{PREFIX}body/turn", carried
+    return carried
 
 
 def _sampler_inputs(chain: Chain) -> list[dict[str, str]]:
     return [
-        {name: f"{PREFIX}body/sampler{number}.{name}" for name in link.sampler.state_shapes()}
+        {name: f"{PREFIX}{_BODY}sampler{number}.{name}" for name in link.sampler.state_shapes()}
         for number, link in enumerate(chain.links)
     ]
 
@@ -126,54 +148,54 @@ def _carry_samplers(
 def _looped(
     step: onnx.ModelProto,
     body: GraphBuilder,
-    turn: str,
+    outside: GraphBuilder,
     carried: list[_Carried],
-    scans: Sequence[tuple[str, str, type]],
-    inputs: list[onnx.ValueInfoProto],
+    rows: Sequence[_Row],
+    result: _Row,
+    inputs: Sequence[onnx.ValueInfoProto],
 ) -> onnx.ModelProto:
-    """Puts the step and what follows it into the body of a Loop, and that into a model."""
-    go_on = f"{PREFIX}body/go_on"
-    outputs = [tensor(f"{go_on}_after", np.bool_, ())]
-    nodes = [*step.graph.node, helper.make_node("Identity", [go_on], [f"{go_on}_after"])]
-    nodes += body.nodes
+    """Puts the step and what follows it into the body of a Scan, and that into a model."""
+    nodes = [*step.graph.node, *body.nodes]
+    made = {name for node in nodes for name in node.output}
+    outputs = []
     for value in carried:
-        # a loop's outputs must be its own: a state handed through unchanged gets a name here
-        result = f"{PREFIX}body/{value.before}_after"
-        nodes.append(helper.make_node("Identity", [value.after], [result]))
-        outputs.append(_renamed(value.info, result))
-    outputs += [tensor(name, dtype, ("batch",)) for _, name, dtype in scans]
+        # a body's outputs must be its own, each once: a state handed through gets a name here
+        if value.after not in made:
+            after = f"{PREFIX}{_BODY}{value.before}_after"
+            nodes.append(helper.make_node("Identity", [value.after], [after]))
+            value.after = after
+        made.discard(value.after)
+        outputs.append(_renamed(value.info, value.after))
     graph = helper.make_graph(
         nodes,
         "turn",
-        [tensor(turn, np.int64, ()), tensor(go_on, np.bool_, ()), *(v.info for v in carried)],
-        outputs,
+        [*(v.info for v in carried), *(tensor(r.inside, r.dtype, r.shape[1:]) for r in rows)],
+        [*outputs, tensor(result.inside, result.dtype, result.shape[1:])],
         [*step.graph.initializer, *body.initializers],
     )
-    outside = GraphBuilder()
-    always = outside.constant(np.array(True))
-    loop = helper.make_node(
-        "Loop",
-        [names.COUNT, always, *(value.outside for value in carried)],
-        [*(value.result for value in carried), *(name for name, _, _ in scans)],
-        name=f"{PREFIX}loop",
+    scan = helper.make_node(
+        "Scan",
+        [*(value.outside for value in carried), *(row.outside for row in rows)],
+        [*(value.result for value in carried), result.outside],
+        name=f"{PREFIX}scan",
         body=graph,
+        num_scan_inputs=len(rows),
     )
     whole = helper.make_graph(
-        [loop],
+        [*outside.nodes, scan],
         "loop",
         [
-            tensor(names.COUNT, np.int64, ()),
             *(_renamed(value.info, value.outside) for value in carried),
-            tensor(names.FORCED, np.int64, ("turns", "batch")),
+            *(tensor(row.outside, row.dtype, row.shape) for row in rows),
             *inputs,
         ],
         [
             *(_renamed(value.info, value.result) for value in carried),
-            *(tensor(name, dtype, ("turns", "batch")) for name, _, dtype in scans),
+            tensor(result.outside, result.dtype, result.shape),
         ],
         outside.initializers,
     )
-    return _model(whole)
+    return helper.make_model(whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
 
 
 def _renamed(info: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
@@ -181,7 +203,3 @@ def _renamed(info: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
     renamed.CopyFrom(info)
     renamed.name = name
     return renamed
-
-
-def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)

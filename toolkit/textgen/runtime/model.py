@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -209,7 +210,8 @@ class Model:
         from textgen.runtime import loop_graph, sampling_graph
 
         if not stepwise:
-            return LoopEngine(self._open(loop_graph.writing_loop(self._file, chain)))
+            loop = loop_graph.writing_loop(self._tuned, self.info.states, chain)
+            return LoopEngine(self._open(loop))
         stretches = []
         for links in chain.stretches():
             in_graph = chain.links[links[0]].in_graph
@@ -243,7 +245,6 @@ class Model:
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         session = self._session("read")
         feed = {
-            names.COUNT: np.array(len(forced), np.int64),
             names.TOKEN: token,
             names.FORCED: np.ascontiguousarray(forced),
             **{names.state(name): value for name, value in states.items()},
@@ -257,17 +258,25 @@ class Model:
         if which not in self._sessions:
             from textgen.runtime import loop_graph, sampling_graph
 
-            graphs: dict[str, Callable[[], onnx.ModelProto | bytes]] = {
-                "step": lambda: self._file.data,
+            graphs: dict[str, Callable[[], onnx.ModelProto]] = {
+                "step": lambda: self._tuned,
                 "draw": lambda: sampling_graph.draw_graph(self.vocabulary.size),
-                "read": lambda: loop_graph.reading_loop(self._file),
+                "read": lambda: loop_graph.reading_loop(self._tuned, self.info.states),
             }
             self._sessions[which] = self._open(graphs[which]())
         return self._sessions[which]
 
-    def _open(self, graph: onnx.ModelProto | bytes) -> Any:
+    @cached_property
+    def _tuned(self) -> onnx.ModelProto:
+        """The step that all engines and ``step`` run."""
+        from textgen.runtime.tuned_step import tuned_step
+
+        return tuned_step(self._file.graph(), self.vocabulary.size)
+
+    def _open(self, graph: onnx.ModelProto) -> Any:
         from textgen.runtime.sessions import open_session
 
-        data = graph if isinstance(graph, bytes) else graph.SerializeToString()
         size = len(self._file.data)
-        return open_session(data, self.provider, self._threads, model_bytes=size)
+        return open_session(
+            graph.SerializeToString(), self.provider, self._threads, model_bytes=size
+        )

@@ -8,7 +8,6 @@ PREFIX = "textgen/"
 FREE = -1
 """A forced symbol that is none: the turn draws."""
 
-COUNT = f"{PREFIX}count"
 TOKEN = f"{PREFIX}token"
 FORCED = f"{PREFIX}forced"
 NOISE = f"{PREFIX}noise"

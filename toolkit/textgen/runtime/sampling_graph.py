@@ -53,23 +53,25 @@ def accept(
 
 
 def draw(graph: GraphBuilder, logits: str, noise: str) -> str:
-    """The first symbol whose cumulative probability exceeds the noise: (B, V) and (B,) to (B,).
+    """The first symbol whose cumulative probability exceeds the noise: (B, V) and (B, 1) to (B,).
 
-    Sums run in vocabulary order. The noise is below 1 by 2^-24 at least, so noise * total rounds
-    below total, and the last allowed symbol always exceeds it.
+    Sums run in vocabulary order, and the noise is a share of the last of them. It is below 1 by
+    2^-24 at least, so noise * total rounds below total, and the last allowed symbol always exceeds
+    it.
     """
-    highest = graph.op("ReduceMax", logits, graph.integers(1), keepdims=1)
-    weights = graph.op("Exp", graph.op("Sub", logits, highest))
-    sums = graph.op("CumSum", weights, graph.constant(np.array(1, np.int64)))
-    last = graph.integers(-1)
-    total = graph.op("Slice", sums, last, graph.integers(np.iinfo(np.int64).max), graph.integers(1))
-    limit = graph.op("Mul", graph.op("Unsqueeze", noise, graph.integers(1)), total)
-    above = graph.op("Cast", graph.op("Greater", sums, limit), to=onnx.TensorProto.FLOAT)
-    return graph.op("ArgMax", above, axis=1, keepdims=0)
+    sums = graph.op(
+        "CumSum", graph.op("Softmax", logits, axis=1), graph.constant(np.array(1, np.int64))
+    )
+    total = graph.op("Gather", sums, graph.integers(-1), axis=1)
+    above = graph.op("Greater", sums, graph.op("Mul", noise, total))
+    return graph.op(
+        "ArgMax", graph.op("Cast", above, to=onnx.TensorProto.FLOAT), axis=1, keepdims=0
+    )
 
 
 def choose(graph: GraphBuilder, logits: str, noise: str, forced: str) -> tuple[str, str]:
-    """The ids (B,): drawn, or those ``forced`` where one is; and whether each was drawn."""
+    """The ids (B,): drawn with ``noise`` (B, 1), or those ``forced`` (B,) where one is; and whether
+    each was drawn."""
     free = graph.op("Less", forced, graph.constant(np.array(0, np.int64)))
     return graph.op("Where", free, draw(graph, logits, noise), forced), free
 
@@ -113,7 +115,8 @@ def draw_graph(vocabulary_size: int) -> onnx.ModelProto:
     """The draw alone: ``logits``, the model's own, and ``adjusted`` (B, V), ``noise`` and
     ``forced`` (B,) to ``ids`` and ``logprobs`` (B,)."""
     builder = GraphBuilder()
-    ids, free = choose(builder, "adjusted", "noise", "forced")
+    column = builder.op("Unsqueeze", "noise", builder.integers(1))
+    ids, free = choose(builder, "adjusted", column, "forced")
     logprobs = logprob_as_chosen(builder, "logits", "adjusted", ids, free)
     builder.rename(ids, "ids")
     builder.rename(logprobs, "logprobs")
