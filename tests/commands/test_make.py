@@ -23,6 +23,11 @@ def test_train_then_generate_in_an_empty_folder(textgen_command, verses, tmp_pat
     shown = textgen_command("runs", "show", "verses.txt-lstm").out
     assert "after 12 steps" in shown
     assert textgen_command("export", "verses.txt-lstm", "-o", "mine.onnx").status == 0
+    whole = textgen_command("export", "verses.txt-lstm", "--int8")
+    assert whole.status == 0 and "int8 costs" in whole.out + whole.err
+    assert (tmp_path / "exported" / "verses.txt-lstm-int8.onnx").exists()
+    written = textgen_command("generate", "--onnx", "verses.txt-lstm-int8", "--length", "20")
+    assert written.status == 0 and "int8 weights" in textgen_command("show").out
     assert (tmp_path / "mine.onnx").exists()
     assert textgen_command("runs", "rm", "verses.txt-lstm").status == 0
     assert not (tmp_path / "runs" / "verses.txt-lstm").exists()

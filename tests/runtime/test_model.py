@@ -156,3 +156,13 @@ def test_every_name_in_the_loop_that_is_ours_has_our_prefix():
         ours = {n for node in (loop, *body.node) for n in node.output} - of_step
         ours |= {value.name for value in (*graph.graph.input, *graph.graph.output)}
         assert ours and all(name.startswith("textgen/") for name in ours)
+
+
+def test_what_penalises_comes_before_the_plain_options_and_what_filters_after():
+    model = loaded(lstm())
+    chain = model.chain(0.5, 3, samplers=["typical", "repetition"])
+    order = [type(link.sampler).__name__ for link in chain.links]
+    assert order == ["Repetition", "Temperature", "TopK", "Typical"]
+    written = model.chain(1.0, samplers=["typical", "repetition"])
+    order = [type(link.sampler).__name__ for link in written.links]
+    assert order == ["Typical", "Repetition"]  # alone they stay as they are written

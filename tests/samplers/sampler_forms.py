@@ -46,7 +46,9 @@ def letters(size):
 
 def chain_of(*choices, size=None, vocabulary=None):
     vocabulary = vocabulary or Vocabulary((b"", *(f"s{i}".encode() for i in range(1, size))), 0)
-    return build_chain(vocabulary, lambda name: REGISTRY.load("sampler", name), choices, ends=True)
+    return build_chain(
+        vocabulary, lambda name: REGISTRY.load("sampler", name), [], choices, ends=True
+    )
 
 
 def both_forms(logits, *choices, history=(), vocabulary=None):

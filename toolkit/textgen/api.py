@@ -141,18 +141,25 @@ def export_run(
     run: str | Path,
     *,
     output: Path | None = None,
+    int8: bool = False,
     corpus: PackedCorpus | None = None,
     folder: str | Path = ".",
     registry: Registry | None = None,
 ) -> Path:
-    """Makes a model file from a run's best weights so far, also while it is training."""
+    """Makes a model file from a run's best weights so far, also while it is training.
+
+    With ``int8`` the weights are whole numbers: the file is a quarter of the size, and faster. Its
+    losses then hold ``float32`` and ``int8`` on the same held-out text.
+    """
     need_training()
     from textgen import runs
     from textgen.training.run_folder import RUNS, find_run
 
     found = find_run(str(run), Path(folder) / RUNS)
-    path = output or Path(folder) / shelf.EXPORTED / f"{found.name}.onnx"
-    runs.export_best(found, runs.read_setup(found, corpus, registry or discover()), path)
+    name = f"{found.name}-int8" if int8 else found.name
+    path = output or Path(folder) / shelf.EXPORTED / f"{name}.onnx"
+    setup = runs.read_setup(found, corpus, registry or discover())
+    runs.export_best(found, setup, path, int8=int8)
     if output is None:
         copy(path, path.parent / shelf.NEWEST)
     return path

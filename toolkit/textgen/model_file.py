@@ -84,6 +84,8 @@ class ModelInfo:
     losses: Mapping[str, Any]
     training: Mapping[str, Any]
     toolkit: str
+    weights: str = "float32"
+    """``float32`` or ``int8``."""
     format: int = FORMAT
 
     @property

@@ -13,6 +13,8 @@ from textgen.contracts.errors import UserError
 from textgen.contracts.options import build_options, options_dict
 from textgen.corpus.packed import PackedCorpus
 from textgen.export.exporter import describe, export
+from textgen.export.int8_file import export_int8
+from textgen.model_file import ModelInfo
 from textgen.registry import Registry
 from textgen.storage import copy
 from textgen.training.checkpoint import load_weights
@@ -24,6 +26,9 @@ from textgen.training.settings import Settings, build_settings, settings_dict
 from textgen.training.trainer import TrainedRun, Trainer
 
 _FORMAT = 1
+
+_INT8_SYMBOLS = 100_000
+"""Symbols of the validation text by which int8 is measured."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,8 @@ def finish_run(
         trainer.resume()
     trained = trainer.run()
     path = folder / shelf.EXPORTED / f"{run.name}.onnx"
-    _export(run, setup, trained.network, trained.losses, _summary(trained), path)
+    info = _describe(run, setup, trained.network, trained.losses, _summary(trained))
+    export(trained.network, info, path)
     copy(path, path.parent / shelf.NEWEST)
     return Run(
         folder=run.path,
@@ -148,26 +154,32 @@ def finish_run(
     )
 
 
-def export_best(run: RunFolder, setup: Setup, path: Path) -> None:
-    """Makes a model file from the run's best weights so far, also while it is training."""
+def export_best(run: RunFolder, setup: Setup, path: Path, *, int8: bool = False) -> None:
+    """Makes a model file from the run's best weights so far, also while it is training.
+
+    With ``int8`` its weights are whole numbers, and its losses tell what that costs.
+    """
     corpus, cell = setup.corpus, setup.cell
     vocabulary = corpus.vocabulary
     network = build_network(vocabulary.size, cell.cell_class, cell.options, setup.settings)
     step = load_weights(network, run.weights)
     evaluator = Evaluator(corpus.ids, corpus.spans("validation"), vocabulary.boundary)
     losses = evaluator.losses(network) if evaluator.symbols else {}
-    _export(run, setup, network, losses, {"weights_of_step": step}, path)
+    info = _describe(run, setup, network, losses, {"weights_of_step": step})
+    if int8:
+        export_int8(network, info, path, evaluator.windows(_INT8_SYMBOLS))
+    else:
+        export(network, info, path)
 
 
-def _export(
+def _describe(
     run: RunFolder,
     setup: Setup,
     network: Network,
     losses: Mapping[str, Any],
     summary: Mapping[str, Any],
-    path: Path,
-) -> None:
-    info = describe(
+) -> ModelInfo:
+    return describe(
         network,
         setup.corpus,
         cell=setup.cell.name,
@@ -176,7 +188,6 @@ def _export(
         losses=losses,
         training={**summary, "run": run.name, "settings": settings_dict(setup.settings)},
     )
-    export(network, info, path)
 
 
 def _summary(trained: TrainedRun) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Forbid(Sampler):
     """
 
     Options = Options
+    before_temperature = True
 
     def __init__(self, vocabulary: Vocabulary, options: Any) -> None:
         super().__init__(vocabulary, options)

@@ -47,6 +47,7 @@ class NoRepeatNgram(Sampler):
     """
 
     Options = Options
+    before_temperature = True
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"recent": (self.options.window,), "runs": (self.options.window,)}

@@ -32,6 +32,7 @@ class Only(Sampler):
     """
 
     Options = Options
+    before_temperature = True
 
     def __init__(self, vocabulary: Vocabulary, options: Any) -> None:
         super().__init__(vocabulary, options)

@@ -35,6 +35,7 @@ class Presence(PenaltySampler):
     """
 
     Options = Options
+    before_temperature = True
 
     def penalised(self, logits: np.ndarray, counts: np.ndarray, options: Any) -> np.ndarray:
         taken: np.ndarray = logits - options.penalty * (counts > 0)

@@ -35,6 +35,7 @@ class Repetition(PenaltySampler):
     """
 
     Options = Options
+    before_temperature = True
 
     def penalised(self, logits: np.ndarray, counts: np.ndarray, options: Any) -> np.ndarray:
         penalty = options.penalty

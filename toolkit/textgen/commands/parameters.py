@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def assignments(words: tuple[str, ...], flag: str) -> dict[str, str]:
 def parse_sampler(word: str) -> tuple[str, dict[str, str]]:
     """``top-k:k=40,other=2`` or ``dist:top-k:k=40`` as a name and its options, unchecked.
 
-    The options begin after the last colon that is followed by an equals sign.
+    The options begin after the last colon before an equals sign; a comma begins the next one where
+    a name and an equals sign follow it, and belongs to the value elsewhere.
     """
     head, equals, _ = word.partition("=")
     if not equals:
@@ -91,4 +93,5 @@ def parse_sampler(word: str) -> tuple[str, dict[str, str]]:
         raise UserError(
             f"--sampler {word!r} names no sampler.", "Write --sampler NAME:OPTION=VALUE."
         )
-    return name, parse_assignments(word[len(name) + 1 :].split(","), "--sampler")
+    options = re.split(r",(?=\w+=)", word[len(name) + 1 :])
+    return name, parse_assignments(options, "--sampler")

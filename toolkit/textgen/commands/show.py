@@ -37,7 +37,7 @@ def _details(file: Any, name: str, size: int) -> dict[str, str]:
     states = ", ".join(f"{s.name} {'x'.join(map(str, s.shape))}" for s in info.states)
     training = info.training
     details = {
-        "file": f"{name}, {figures.size(size)}, digest intact",
+        "file": f"{name}, {figures.size(size)}, {info.weights} weights, digest intact",
         "cell": f"{info.cell} ({info.cell_distribution}), {layers}"
         + (f", {options}" * bool(options)),
         "input": f"embedding of {info.embedding_size}" if info.embedding_size else "1-of-k",

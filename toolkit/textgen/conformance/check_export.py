@@ -14,6 +14,7 @@ from textgen.contracts.cell import Cell
 from textgen.contracts.options import build_options, options_dict
 from textgen.contracts.tokenizer import Vocabulary
 from textgen.export.exporter import parity, states_of
+from textgen.export.int8_file import in_int8
 from textgen.export.step_graph import build_step_graph
 from textgen.model_file import ModelInfo
 from textgen.runtime.chain import Chain
@@ -34,7 +35,8 @@ def check_export(
     embedding_size: int = 6,
 ) -> None:
     """Exports a small network of the cell and tries it, batches and lengths not seen at export
-    included; the loop against single steps too. Raises BrokenRuleError."""
+    included; the loop against single steps too, in float32 and in int8. Raises
+    BrokenRuleError."""
     model, network = exported_model(
         cell_class,
         options,
@@ -53,6 +55,7 @@ def check_export(
             "an operation that the exporter translates differently",
         )
     _check_loop(model)
+    _check_loop(in_int8(model, network))
 
 
 def exported_model(
@@ -132,7 +135,7 @@ def _check_loop(file: model_file.ModelFile) -> None:
         differing = int((found != together).sum())
         require(
             differing == 0,
-            f"{what} the same ids come as in a batch in the loop",
+            f"{what} the same ids come as in a batch in the loop, in {file.info.weights}",
             f"{differing} of {found.size} differ",
             "a product whose weights are computed in the step, not constant",
         )

@@ -113,6 +113,15 @@ def export(network: Network, info: ModelInfo, path: Path) -> ExportReport:
     Raises TextgenError, and leaves ``path`` as it was, where a weight is not a number, where the
     step does not export, and where the file's logits differ (see ``parity``).
     """
+    data, found = checked(network, info)
+    return ExportReport(model_file.write(path, data), found)
+
+
+def checked(network: Network, info: ModelInfo) -> tuple[bytes, Parity]:
+    """The bytes of the model file, and how closely they compute what the network does.
+
+    Raises TextgenError as ``export`` does.
+    """
     network = frozen(network)
     _refuse_not_finite(network)
     data = model_file.seal(build_step_graph(network), info)
@@ -126,7 +135,7 @@ def export(network: Network, info: ModelInfo, path: Path) -> ExportReport:
             f"state ({STATE_PARITY:.0e} is allowed). Nothing was written.",
             "check_export of textgen.conformance finds which promise the cell breaks.",
         )
-    return ExportReport(model_file.write(path, data), found)
+    return data, found
 
 
 def parity(network: Network, info: ModelInfo, data: bytes, batch: int, steps: int = 40) -> Parity:

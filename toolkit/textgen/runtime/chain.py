@@ -140,22 +140,29 @@ class Chain:
 def build_chain(
     vocabulary: Vocabulary,
     load: Loader,
+    plain: Sequence[SamplerChoice],
     choices: Sequence[SamplerChoice],
     *,
     ends: bool,
 ) -> Chain:
-    """The chain of ``choices``. Raises UserError for unknown samplers and impossible options."""
-    links = []
-    for choice in choices:
-        if isinstance(choice, Sampler):
-            sampler = choice
-        else:
-            name, given = (choice, {}) if isinstance(choice, str) else choice
-            plugin = load(name)
-            options = build_options(plugin.Options, given, f"sampler {name!r}")
-            sampler = plugin(vocabulary, options)
-        links.append(Link(sampler, numbers_of(type(sampler).Options), sampler is choice))
-    return Chain(links, vocabulary, ends=ends)
+    """The chain of ``choices`` in their order, those of the ``plain`` options among them where each
+    says. Raises UserError for unknown samplers and impossible options."""
+    between = [_link(vocabulary, load, choice) for choice in plain]
+    links = [_link(vocabulary, load, choice) for choice in choices]
+    before = [link for link in links if link.sampler.before_temperature]
+    after = [link for link in links if not link.sampler.before_temperature]
+    return Chain([*before, *between, *after] if plain else links, vocabulary, ends=ends)
+
+
+def _link(vocabulary: Vocabulary, load: Loader, choice: SamplerChoice) -> Link:
+    if isinstance(choice, Sampler):
+        sampler = choice
+    else:
+        name, given = (choice, {}) if isinstance(choice, str) else choice
+        plugin = load(name)
+        options = build_options(plugin.Options, given, f"sampler {name!r}")
+        sampler = plugin(vocabulary, options)
+    return Link(sampler, numbers_of(type(sampler).Options), sampler is choice)
 
 
 def convenience(

@@ -93,6 +93,13 @@ class GraphEditor:
         results = results or [self.new_name(op_type)]
         return helper.make_node(op_type, list(inputs), list(results), results[0], **attributes)
 
+    def joined(self, values: Sequence[str]) -> tuple[list[onnx.NodeProto], str]:
+        """``values`` side by side: the node that joins them, if there are several, and the name."""
+        if len(values) == 1:
+            return [], values[0]
+        node = self.node("Concat", *values, axis=1)
+        return [node], node.output[0]
+
     def insert_before(self, node: onnx.NodeProto, nodes: Iterable[onnx.NodeProto]) -> None:
         """Puts ``nodes`` before one that is in the graph."""
         place = self._place(node)

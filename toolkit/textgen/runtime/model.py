@@ -172,12 +172,16 @@ class Model:
         """The scores of several texts, read side by side."""
         encoded = [self.encode(text) for text in texts]
         closing = np.array([self.vocabulary.boundary] if self.info.ends else [], np.int64)
-        ids = [np.concatenate([ids, closing]) for ids, _ in encoded]
-        nats = score_ids(self._read, self.initial_state, self.vocabulary.boundary, ids)
+        nats = self.score_ids([np.concatenate([ids, closing]) for ids, _ in encoded])
         return [
             Score(float(n.sum(dtype=np.float64)), len(n), n, tuple(unknown))
             for n, (_, unknown) in zip(nats, encoded, strict=True)
         ]
+
+    def score_ids(self, texts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The nats of every symbol of texts given as ids, each read from the boundary."""
+        checked = [self.check_ids(ids) for ids in texts]
+        return score_ids(self._read, self.initial_state, self.vocabulary.boundary, checked)
 
     def chain(
         self,
@@ -187,9 +191,10 @@ class Model:
         min_p: float | None = None,
         samplers: Sequence[SamplerChoice] = (),
     ) -> Chain:
-        """The chain of the plain options, then ``samplers``."""
-        choices = [*convenience(temperature, top_k, top_p, min_p), *samplers]
-        return build_chain(self.vocabulary, self._samplers, choices, ends=self.info.ends)
+        """The chain of ``samplers`` and of the plain options: after those that penalise or forbid,
+        before the others."""
+        plain = convenience(temperature, top_k, top_p, min_p)
+        return build_chain(self.vocabulary, self._samplers, plain, samplers, ends=self.info.ends)
 
     def start(self, chain: Chain, streams: int) -> Cursor:
         """Where ``streams`` texts begin."""

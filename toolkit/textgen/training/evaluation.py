@@ -62,6 +62,21 @@ class Evaluator:
 
     def cold(self, network: Network, *, limit: int | None = None) -> Loss:
         """The loss on cold windows; on some of them, about ``limit`` symbols, where given."""
+        return self._loss(network, self._windows(limit))
+
+    def carried(self, network: Network) -> Loss:
+        """The loss of each document read from its beginning with its state carried on."""
+        return self._loss(network, self._ranges)
+
+    def windows(self, limit: int) -> list[np.ndarray]:
+        """The ids of cold windows, about ``limit`` symbols of them, evenly spread."""
+        return [np.asarray(self._ids[low:high], np.int64) for low, high in self._windows(limit)]
+
+    def losses(self, network: Network) -> dict[str, dict[str, float]]:
+        """The losses by both protocols, for the record."""
+        return {"cold": self.cold(network).record(), "carried": self.carried(network).record()}
+
+    def _windows(self, limit: int | None) -> list[tuple[int, int]]:
         windows = [
             (low, min(low + WINDOW, end))
             for start, end in self._ranges
@@ -70,15 +85,7 @@ class Evaluator:
         if limit is not None and self.symbols > limit:
             count = max(1, len(windows) * limit // self.symbols)
             windows = [windows[i] for i in np.linspace(0, len(windows) - 1, count).astype(int)]
-        return self._loss(network, windows)
-
-    def carried(self, network: Network) -> Loss:
-        """The loss of each document read from its beginning with its state carried on."""
-        return self._loss(network, self._ranges)
-
-    def losses(self, network: Network) -> dict[str, dict[str, float]]:
-        """The losses by both protocols, for the record."""
-        return {"cold": self.cold(network).record(), "carried": self.carried(network).record()}
+        return windows
 
     def _loss(self, network: Network, ranges: Sequence[tuple[int, int]]) -> Loss:
         """The loss on ranges of targets, each read from the initial state."""

@@ -55,19 +55,19 @@ class Network(nn.Module):
         """The shape of each state without B, named ``layer0.h`` and so on."""
         return {
             f"layer{index}.{name}": shape
-            for index, cell in enumerate(self._stack())
+            for index, cell in enumerate(self.stack())
             for name, shape in cell.state_shapes().items()
         }
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first symbol, (B, ...) each."""
-        return tuple(part for cell in self._stack() for part in cell.initial_state(batch_size))
+        return tuple(part for cell in self.stack() for part in cell.initial_state(batch_size))
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One symbol a row: ``token`` (B,) int64 to logits (B, V) and the next state."""
         output = self._input(token)
         following: list[Tensor] = []
-        for cell, part in zip(self._stack(), self._split(state), strict=True):
+        for cell, part in zip(self.stack(), self._split(state), strict=True):
             output, part = cell.step(output, part)
             following += part
         return self.head(output), tuple(following)
@@ -76,7 +76,7 @@ class Network(nn.Module):
         """Many symbols a row: ``tokens`` (T, B) int64 to logits (T, B, V) and the last state."""
         output = self._input(tokens)
         following: list[Tensor] = []
-        for cell, part in zip(self._stack(), self._split(state), strict=True):
+        for cell, part in zip(self.stack(), self._split(state), strict=True):
             output, part = cell.scan(output, part)
             # under autocast the fused LSTM returns bf16 state and the GRU float32 (measured)
             following += [tensor.to(state[0].dtype) for tensor in part]
@@ -92,13 +92,14 @@ class Network(nn.Module):
 
     def _split(self, state: State) -> list[State]:
         parts, start = [], 0
-        for cell in self._stack():
+        for cell in self.stack():
             count = len(cell.state_shapes())
             parts.append(tuple(state[start : start + count]))
             start += count
         return parts
 
-    def _stack(self) -> list[Cell]:
+    def stack(self) -> list[Cell]:
+        """The cells, the one nearest the input first."""
         return cast("list[Cell]", list(self.cells))
 
 
