@@ -64,5 +64,5 @@ def test_plain_lines_are_few(capsys, monkeypatch):
             progress("packing", 5_000_000, 10_000_000)
     lines = capsys.readouterr().err.splitlines()
     assert 2 <= len(lines) <= 5
-    assert lines[0].startswith("packing: 5.0 MB of 10.0 MB, ")
-    assert lines[-1] == "packing: 5.0 MB in 0 s"
+    assert lines[0].startswith("packing: 5,000,000 characters of 10,000,000 characters, ")
+    assert lines[-1] == "packing: 5,000,000 characters in 0 s"

@@ -23,8 +23,8 @@ _FEWEST_BAR = 8
 
 
 class ProgressView:
-    """A bar on a terminal, a line every ten seconds elsewhere. Call it with a stage, the bytes
-    done, and the total where it is known.
+    """A bar on a terminal, a line every ten seconds elsewhere. Call it with a stage, what is done
+    of it in bytes or characters, and the total where it is known.
 
     The bar is one line, gone when the block ends; a stage that took long enough to be shown leaves
     one line that says how much it was and how long it took.
@@ -85,12 +85,18 @@ class ProgressView:
         return line.append(told)
 
     def _facts(self, now: float) -> list[str]:
-        done, total = figures.size(self._done), self._total
+        done, total = self._amount(self._done), self._total
         speed = (self._done - self._done_at_start) / max(now - self._began, 1e-9)
-        facts = [f"{done} of {figures.size(total)}" if total else done, f"{figures.size(speed)}/s"]
+        facts = [f"{done} of {self._amount(total)}" if total else done, f"{self._amount(speed)}/s"]
         if total and speed > 0:
             facts.append(f"{figures.duration((total - self._done) / speed)} left")
         return facts
+
+    def _amount(self, number: float) -> str:
+        """Bytes of a download, characters of everything else."""
+        if self._stage == "downloading":
+            return figures.size(number)
+        return f"{figures.count(number)} characters"
 
     def _end_stage(self, *, whole: bool) -> None:
         if not self._shown:
@@ -99,4 +105,4 @@ class ProgressView:
         console.clear_line()
         if whole:
             took = figures.duration(time.monotonic() - self._began)
-            console.show_notice(f"{self._stage}: {figures.size(self._done)} in {took}")
+            console.show_notice(f"{self._stage}: {self._amount(self._done)} in {took}")
