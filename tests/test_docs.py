@@ -64,3 +64,11 @@ def test_console_examples(page, tmp_path):
 def test_links_lead_somewhere(page):
     for match in LINK.finditer(page.read_text(encoding="utf-8")):
         assert (page.parent / match["target"]).exists(), match["target"]
+
+
+def test_every_bundled_sampler_is_explained():
+    from textgen.registry import discover
+
+    page = (ROOT / "docs" / "sampling.md").read_text(encoding="utf-8")
+    named = {entry.name for entry in discover().entries("sampler") if entry.bundled}
+    assert {name for name in named if f"| `{name}` |" not in page} == set()

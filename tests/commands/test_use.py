@@ -204,3 +204,42 @@ def test_a_full_disk_is_told(workplace):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "space" in done.stderr.lower()
+
+
+def test_lines_scored_as_they_come(textgen_command, workplace):
+    lines = "Belmaana\n\nzq\u2603#xw\n" + "a" * 5000 + "\n"
+    done = textgen_command("score", "--onnx", "names", "--stream", "-", stdin=lines.encode())
+    found = [json.loads(line) for line in done.out.splitlines()]
+    assert done.status == 0
+    assert [entry["line"] for entry in found] == [1, 2, 3, 4]
+    assert found[0]["text"] == "Belmaana" and found[0]["unknown"] == []
+    assert "\u2603" in found[2]["unknown"]
+    assert found[2]["bits_per_symbol"] > found[0]["bits_per_symbol"]
+    assert [entry.get("cut") for entry in found] == [None, None, None, True]
+
+
+def test_only_lines_above_a_percentile(textgen_command, workplace):
+    (workplace / "list.txt").write_text("Belabert\nJoliic\nzqxw#kj\n", encoding="utf-8")
+    shown = json.loads(textgen_command("show", "names", "--json").out)
+    assert list(shown["percentiles"]) == ["p50", "p90", "p99", "p99.9"]
+    assert sorted(shown["percentiles"].values()) == list(shown["percentiles"].values())
+    strange = textgen_command("score", "--onnx", "names", "--stream", "--above", "p99", "list.txt")
+    assert strange.status == 1
+    assert [json.loads(line)["line"] for line in strange.out.splitlines()] == [3]
+    quiet = textgen_command("score", "--onnx", "names", "--stream", "--above", "99", "list.txt")
+    assert (quiet.status, quiet.out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--onnx", "names", "--stream", "--above", "p42", "-"], "p50"),
+        (["--onnx", "names", "--stream", "--above", "nan", "-"], "--above"),
+        (["--onnx", "verses", "--stream", "--above", "p99", "-"], "not trained on lines"),
+        (["--onnx", "names", "--above", "p99", "-"], "--stream"),
+        (["--onnx", "names", "--stream", "missing.txt"], "missing.txt"),
+    ],
+)
+def test_streams_that_cannot_be_scored(textgen_command, workplace, words, says):
+    done = textgen_command("score", *words)
+    assert done.status == 2 and says in done.err and len(done.err.splitlines()) == 2

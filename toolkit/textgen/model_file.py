@@ -84,6 +84,8 @@ class ModelInfo:
     losses: Mapping[str, Any]
     training: Mapping[str, Any]
     toolkit: str
+    percentiles: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Bits a symbol of the held-out documents, by percentile (``p50``), where text ends."""
     weights: str = "float32"
     """``float32`` or ``int8``."""
     format: int = FORMAT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ def export_best(run: RunFolder, setup: Setup, path: Path, *, int8: bool = False)
     vocabulary = corpus.vocabulary
     network = build_network(vocabulary.size, cell.cell_class, cell.options, setup.settings)
     step = load_weights(network, run.weights)
-    evaluator = Evaluator(corpus.ids, corpus.spans("validation"), vocabulary.boundary)
+    evaluator = _evaluator(corpus)
     losses = evaluator.losses(network) if evaluator.symbols else {}
     info = _describe(run, setup, network, losses, {"weights_of_step": step})
     if int8:
@@ -179,7 +179,7 @@ def _describe(
     losses: Mapping[str, Any],
     summary: Mapping[str, Any],
 ) -> ModelInfo:
-    return describe(
+    info = describe(
         network,
         setup.corpus,
         cell=setup.cell.name,
@@ -188,6 +188,14 @@ def _describe(
         losses=losses,
         training={**summary, "run": run.name, "settings": settings_dict(setup.settings)},
     )
+    evaluator = _evaluator(setup.corpus)
+    if not info.ends or not evaluator.symbols:
+        return info
+    return replace(info, percentiles=evaluator.percentiles(network))
+
+
+def _evaluator(corpus: PackedCorpus) -> Evaluator:
+    return Evaluator(corpus.ids, corpus.spans("validation"), corpus.vocabulary.boundary)
 
 
 def _summary(trained: TrainedRun) -> dict[str, Any]:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import click
 
 from textgen.commands.parameters import json_option, model_option, with_registry
+from textgen.contracts.errors import UserError
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @model_option
 @click.option("--lines", is_flag=True, help="Score each line by itself.")
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="One JSON object out for each line in, in order, as the lines come.",
+)
+@click.option(
+    "--above",
+    metavar="BITS|pN",
+    help="With --stream: only lines above so many bits a symbol, or above a percentile of the "
+    "held-out lines of the training (p50, p90, p99, p99.9). Exit status 1 where a file has any.",
+)
 @click.option("--encoding", default="utf-8", show_default=True, help="Of the files.")
 @json_option
 @with_registry
@@ -22,6 +37,8 @@ def command(
     files: tuple[str, ...],
     model_name: str | None,
     lines: bool,
+    stream: bool,
+    above: str | None,
     encoding: str,
     as_json: bool,
 ) -> None:
@@ -37,6 +54,11 @@ def command(
     model = api.load(path, registry=registry)
     if model_name is None:
         console.show_notice(f"Model: {path}")
+    if stream:
+        _stream(model, files, None if above is None else _threshold(model.info, above))
+        return
+    if above is not None:
+        raise UserError("--above is for --stream.", "Add --stream, or leave it out.")
     rows = []
     for name, texts in _texts(files, encoding, lines, registry):
         for number, (text, score) in enumerate(zip(texts, model.score_all(texts), strict=True), 1):
@@ -63,6 +85,62 @@ def command(
     if not as_json:
         columns = ("text", "symbols", "nats/symbol", "bits/symbol", "bits in all")
         tables.show_table(columns, rows, empty="There is nothing to score.")
+
+
+def _stream(model: Any, files: tuple[str, ...], threshold: float | None) -> None:
+    """Writes what each line costs as it comes; exits with 1 where a file has lines above."""
+    found = 0
+    for file in files:
+        with contextlib.ExitStack() as stack:
+            source = sys.stdin.buffer if file == "-" else stack.enter_context(_opened(file))
+            above = _stream_lines(model, source, threshold)
+        found += above if file != "-" else 0
+    if found and threshold is not None:
+        raise SystemExit(1)
+
+
+def _stream_lines(model: Any, source: BinaryIO, threshold: float | None) -> int:
+    """How many lines were above the threshold."""
+    from textgen.runtime.line_scoring import score_lines
+    from textgen.runtime.line_stream import line_batches
+    from textgen.screen import tables
+
+    shown = 0
+    for batch in line_batches(source):
+        for line, score in zip(batch, score_lines(model, [b.text for b in batch]), strict=True):
+            if threshold is not None and not score.bits_per_symbol > threshold:
+                continue
+            shown += 1
+            marks = {"cut": True} if line.cut else {}
+            tables.show_json({"line": line.number, **score.to_json(), **marks, "text": line.text})
+        sys.stdout.flush()
+    return shown
+
+
+def _threshold(info: Any, above: str) -> float:
+    """Bits a symbol: the number, or the percentile that the model file holds."""
+    known = info.percentiles
+    if above in known:
+        return float(known[above])
+    with contextlib.suppress(ValueError):
+        if (number := float(above)) >= 0:
+            return number
+    if above.startswith("p") and not known:
+        raise UserError(
+            "The model holds no percentiles; it was not trained on lines.",
+            "Give a number of bits a symbol: --above 4.",
+        )
+    names = ", ".join(known) or "none"
+    raise UserError(f"--above cannot be {above!r}.", f"Give bits a symbol, or one of: {names}.")
+
+
+def _opened(file: str) -> BinaryIO:
+    try:
+        return Path(file).open("rb")
+    except OSError as error:
+        raise UserError(
+            f"{file} could not be read: {error.strerror}.", "Name a file, or - for standard input."
+        ) from None
 
 
 def _texts(

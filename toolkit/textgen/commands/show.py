@@ -52,6 +52,9 @@ def _details(file: Any, name: str, size: int) -> dict[str, str]:
     for protocol, loss in info.losses.items():
         figure = f"{loss['nats']:.4f} nats, {loss['bits']:.4f} bits a symbol"
         details[f"loss, {protocol}"] = f"{figure}, over {figures.count(loss['symbols'])}"
+    if info.percentiles:
+        bits = ", ".join(f"{name} {value:.2f}" for name, value in info.percentiles.items())
+        details["held-out texts"] = f"{bits} bits a symbol"
     if "steps" in training:
         pace = figures.duration(training["seconds"])
         details["training"] = (

@@ -27,8 +27,8 @@ from textgen.runtime.sampling_graph import (
     accept,
     adjust,
     choose,
+    chosen,
     forbid_boundary,
-    logprob,
     logprob_as_chosen,
     option_inputs,
 )
@@ -83,18 +83,26 @@ def writing_loop(
         logprobs = logprob_as_chosen(body, "logits", logits, ids, free)
         _carry_samplers(body, chain, inside, ids, logprobs, carried)
     result = _Row(names.IDS, body.op("Identity", ids), np.int64, ("turns", "batch"))
-    return _looped(step, body, outside, carried, rows, result, options)
+    return _looped(step, body, outside, carried, rows, [result], options)
 
 
 def reading_loop(step: onnx.ModelProto, states: Sequence[StateInfo]) -> onnx.ModelProto:
-    """N turns of: step, then the log probability of the forced symbol (N, B), in nats."""
+    """N turns of: step, then the log probability of the forced symbol, and that of the least likely
+    one there; (N, B) each, in nats."""
     body = GraphBuilder(_BODY)
     forced = _Row(names.FORCED, f"{PREFIX}{_BODY}forced", np.int64, ("turns", "batch"))
     carried = _carried_states(states)
     carried[0].after = forced.inside
-    logprobs = logprob(body, "logits", forced.inside)
-    result = _Row(names.LOGPROBS, logprobs, np.float32, ("turns", "batch"))
-    return _looped(step, body, GraphBuilder(), carried, [forced], result, [])
+    logprobs = body.op("LogSoftmax", "logits", axis=1)
+    lowest = body.op("ReduceMin", logprobs, body.integers(1), keepdims=0)
+    results = [
+        _Row(name, inside, np.float32, ("turns", "batch"))
+        for name, inside in (
+            (names.LOGPROBS, chosen(body, logprobs, forced.inside)),
+            (names.LOWEST, lowest),
+        )
+    ]
+    return _looped(step, body, GraphBuilder(), carried, [forced], results, [])
 
 
 def _carried_states(states: Sequence[StateInfo]) -> list[_Carried]:
@@ -151,7 +159,7 @@ def _looped(
     outside: GraphBuilder,
     carried: list[_Carried],
     rows: Sequence[_Row],
-    result: _Row,
+    results: Sequence[_Row],
     inputs: Sequence[onnx.ValueInfoProto],
 ) -> onnx.ModelProto:
     """Puts the step and what follows it into the body of a Scan, and that into a model."""
@@ -170,13 +178,13 @@ def _looped(
         nodes,
         "turn",
         [*(v.info for v in carried), *(tensor(r.inside, r.dtype, r.shape[1:]) for r in rows)],
-        [*outputs, tensor(result.inside, result.dtype, result.shape[1:])],
+        [*outputs, *(tensor(r.inside, r.dtype, r.shape[1:]) for r in results)],
         [*step.graph.initializer, *body.initializers],
     )
     scan = helper.make_node(
         "Scan",
         [*(value.outside for value in carried), *(row.outside for row in rows)],
-        [*(value.result for value in carried), result.outside],
+        [*(value.result for value in carried), *(row.outside for row in results)],
         name=f"{PREFIX}scan",
         body=graph,
         num_scan_inputs=len(rows),
@@ -191,7 +199,7 @@ def _looped(
         ],
         [
             *(_renamed(value.info, value.result) for value in carried),
-            tensor(result.outside, result.dtype, result.shape),
+            *(tensor(row.outside, row.dtype, row.shape) for row in results),
         ],
         outside.initializers,
     )

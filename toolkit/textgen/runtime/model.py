@@ -25,7 +25,7 @@ from textgen.runtime.generation import (
     read_prompt,
     write,
 )
-from textgen.runtime.scoring import Score, score_ids
+from textgen.runtime.scoring import Nats, Score, read_texts
 from textgen.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -180,8 +180,12 @@ class Model:
 
     def score_ids(self, texts: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The nats of every symbol of texts given as ids, each read from the boundary."""
+        return [nats.chosen for nats in self.read_ids(texts)]
+
+    def read_ids(self, texts: Sequence[np.ndarray]) -> list[Nats]:
+        """The same, and what the least likely symbol would have cost in each place."""
         checked = [self.check_ids(ids) for ids in texts]
-        return score_ids(self._read, self.initial_state, self.vocabulary.boundary, checked)
+        return read_texts(self._read, self.initial_state, self.vocabulary.boundary, checked)
 
     def chain(
         self,
@@ -247,16 +251,16 @@ class Model:
 
     def _read(
         self, token: np.ndarray, states: dict[str, np.ndarray], forced: np.ndarray
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         session = self._session("read")
         feed = {
             names.TOKEN: token,
             names.FORCED: np.ascontiguousarray(forced),
             **{names.state(name): value for name, value in states.items()},
         }
-        wanted = [*(names.state_after(name) for name in states), names.LOGPROBS]
-        *after, logprobs = session.run(wanted, feed)
-        return logprobs, dict(zip(states, after, strict=True))
+        wanted = [*(names.state_after(name) for name in states), names.LOGPROBS, names.LOWEST]
+        *after, logprobs, lowest = session.run(wanted, feed)
+        return logprobs, lowest, dict(zip(states, after, strict=True))
 
     def _session(self, which: str) -> Any:
         """The session of ``step``, ``draw`` or ``read``, made when first asked for."""

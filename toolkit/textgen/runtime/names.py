@@ -14,6 +14,7 @@ NOISE = f"{PREFIX}noise"
 LAST = f"{PREFIX}last"
 IDS = f"{PREFIX}ids"
 LOGPROBS = f"{PREFIX}logprobs"
+LOWEST = f"{PREFIX}lowest"
 
 
 def state(name: str) -> str:

@@ -78,10 +78,14 @@ def choose(graph: GraphBuilder, logits: str, noise: str, forced: str) -> tuple[s
 
 def logprob(graph: GraphBuilder, logits: str, ids: str) -> str:
     """The log probability (B,) of ``ids`` (B,) under ``logits`` (B, V)."""
-    logprobs = graph.op("LogSoftmax", logits, axis=1)
+    return chosen(graph, graph.op("LogSoftmax", logits, axis=1), ids)
+
+
+def chosen(graph: GraphBuilder, values: str, ids: str) -> str:
+    """Of each row of ``values`` (B, V) the one that ``ids`` (B,) names."""
     column = graph.op("Unsqueeze", ids, graph.integers(1))
     return graph.op(
-        "Squeeze", graph.op("GatherElements", logprobs, column, axis=1), graph.integers(1)
+        "Squeeze", graph.op("GatherElements", values, column, axis=1), graph.integers(1)
     )
 
 

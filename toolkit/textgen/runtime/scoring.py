@@ -9,14 +9,25 @@ from typing import Any
 
 import numpy as np
 
-BATCH = 32
+BATCH = 128
 CHUNK = 1024
 """Symbols of a text read in one call."""
 
 ReadLoop = Callable[
-    [np.ndarray, dict[str, np.ndarray], np.ndarray], tuple[np.ndarray, dict[str, np.ndarray]]
+    [np.ndarray, dict[str, np.ndarray], np.ndarray],
+    tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]],
 ]
-"""token (B,), states, forced (N, B) to log probabilities (N, B) and the states after."""
+"""token (B,), states, forced (N, B) to the log probabilities (N, B) of the forced symbols and of
+the least likely ones there, and the states after."""
+
+
+@dataclass(frozen=True)
+class Nats:
+    """What each symbol of a text costs, (symbols,) float32."""
+
+    chosen: np.ndarray
+    highest: np.ndarray
+    """What the least likely symbol would have cost in its place."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +68,19 @@ class Score:
         }
 
 
-def score_ids(
+def read_texts(
     read: ReadLoop,
     initial: Callable[[int], dict[str, np.ndarray]],
     boundary: int,
     texts: Sequence[np.ndarray],
-) -> list[np.ndarray]:
+) -> list[Nats]:
     """The nats of every symbol of every text, each read from the boundary.
 
     Texts of like length are read side by side; no row sees another.
     """
     order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-    found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(texts)
+    empty = np.zeros(0, np.float32)
+    found = [Nats(empty, empty)] * len(texts)
     for first in range(0, len(order), BATCH):
         group = order[first : first + BATCH]
         longest = len(texts[group[-1]])
@@ -77,14 +89,15 @@ def score_ids(
             forced[: len(texts[number]), column] = texts[number]
         token = np.full(len(group), boundary, np.int64)
         states = initial(len(group))
-        nats = []
+        parts = []
         for low in range(0, longest, CHUNK):
             part = forced[low : low + CHUNK]
-            logprobs, states = read(token, states, part)
-            nats.append(-logprobs)
+            logprobs, lowest, states = read(token, states, part)
+            parts.append((-logprobs, -lowest))
             token = part[-1]
-        if nats:
-            together = np.concatenate(nats)
+        if parts:
+            chosen, highest = (np.concatenate(values) for values in zip(*parts, strict=True))
             for column, number in enumerate(group):
-                found[number] = together[: len(texts[number]), column].copy()
+                place = slice(len(texts[number])), column
+                found[number] = Nats(chosen[place].copy(), highest[place].copy())
     return found

@@ -19,6 +19,7 @@ from textgen.training.network import Network
 from textgen.training.streams import IGNORED
 
 WINDOW = 256
+PERCENTILES = (50, 90, 99, 99.9)
 _ROWS = 64
 _SYMBOLS = 1 << 15
 _LOGITS = 1 << 22
@@ -76,6 +77,13 @@ class Evaluator:
         """The losses by both protocols, for the record."""
         return {"cold": self.cold(network).record(), "carried": self.carried(network).record()}
 
+    def percentiles(self, network: Network) -> dict[str, float]:
+        """Bits a symbol of the documents, each read from its beginning, by percentile."""
+        ordered = sorted(self._ranges, key=lambda edges: edges[0] - edges[1])
+        symbols = np.array([end - start for start, end in ordered])
+        bits = self._nats(network, ordered) / symbols / math.log(2)
+        return {f"p{share:g}": float(np.percentile(bits, share)) for share in PERCENTILES}
+
     def _windows(self, limit: int | None) -> list[tuple[int, int]]:
         windows = [
             (low, min(low + WINDOW, end))
@@ -90,20 +98,24 @@ class Evaluator:
     def _loss(self, network: Network, ranges: Sequence[tuple[int, int]]) -> Loss:
         """The loss on ranges of targets, each read from the initial state."""
         ordered = sorted(ranges, key=lambda edges: edges[0] - edges[1])
-        total = 0.0
+        counted = sum(end - start for start, end in ordered)
+        return Loss(float(self._nats(network, ordered).sum()) / max(1, counted), counted)
+
+    def _nats(self, network: Network, ordered: Sequence[tuple[int, int]]) -> np.ndarray:
+        """The loss of each range, summed over its symbols; (n,) float64. Long ones come first."""
+        parts = [np.zeros(0)]
         with torch.inference_mode(), _evaluating(network):
             for first in range(0, len(ordered), _ROWS):
-                total += self._nats(network, ordered[first : first + _ROWS])
-        counted = sum(end - start for start, end in ordered)
-        return Loss(total / max(1, counted), counted)
+                parts.append(self._nats_side_by_side(network, ordered[first : first + _ROWS]))
+        return np.concatenate(parts)
 
-    def _nats(self, network: Network, rows: Sequence[tuple[int, int]]) -> float:
-        """The summed loss of some ranges side by side, a chunk at a time."""
+    def _nats_side_by_side(self, network: Network, rows: Sequence[tuple[int, int]]) -> np.ndarray:
+        """The summed loss of some ranges, a chunk of all of them at a time."""
         device = network.head.weight.device
         length = 1 + max(end - start for start, end in rows)
         chunk = max(16, min(_SYMBOLS, _LOGITS // network.vocabulary_size) // len(rows))
         state = network.initial_state(len(rows))
-        total = torch.zeros((), dtype=torch.float64)
+        total = np.zeros(len(rows))
         for at in range(0, length, chunk):
             inputs, targets = self._chunk(rows, at, min(at + chunk, length))
             logits, state = network.scan(torch.from_numpy(inputs).to(device), state)
@@ -113,8 +125,8 @@ class Evaluator:
                 ignore_index=IGNORED,
                 reduction="none",
             )
-            total += losses.cpu().double().sum()
-        return float(total)
+            total += losses.view(-1, len(rows)).double().sum(dim=0).cpu().numpy()
+        return total
 
     def _chunk(
         self, rows: Sequence[tuple[int, int]], low: int, high: int
