@@ -22,6 +22,8 @@ from textgen.runtime.chain import Chain
 if TYPE_CHECKING:
     import onnxruntime
 
+    from textgen.runtime.sessions import PacedSession
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -69,9 +71,8 @@ class LoopEngine:
 
     path = "loop: step, samplers and draw in one graph"
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: PacedSession) -> None:
         self._session = session
-        self._outputs = [output.name for output in session.get_outputs()]
 
     def write(
         self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray
@@ -84,7 +85,8 @@ class LoopEngine:
         feed |= {names.state(name): value for name, value in cursor.states.items()}
         links = range(len(chain.links))
         feed |= _sampler_feed(links, cursor.samplers, chain.options(forced.shape[1]))
-        results = dict(zip(self._outputs, self._session.run(None, feed), strict=True))
+        values = self._session.run(None, feed, forced.size)
+        results = dict(zip(self._session.outputs, values, strict=True))
         samplers = [
             {name: results[names.sampler_state_after(number, name)] for name in state}
             for number, state in enumerate(cursor.samplers)

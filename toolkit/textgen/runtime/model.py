@@ -31,6 +31,8 @@ from textgen.runtime.session import Session
 if TYPE_CHECKING:
     import onnx
 
+    from textgen.runtime.sessions import PacedSession
+
 KEPT_CHAINS = 8
 """Chains of samplers whose graphs are kept; the one not used for longest goes first."""
 
@@ -61,6 +63,7 @@ class Model:
         self.provider = choose_provider(provider)
         """What runs it: ``cpu`` or ``cuda``."""
         self._sessions: dict[str, Any] = {}
+        self._reading: PacedSession | None = None
         self._engines: dict[Any, tuple[Chain, Engine]] = {}
         self.notices: list[str] = []
         """What should be said once."""
@@ -220,7 +223,7 @@ class Model:
 
         if not stepwise:
             loop = loop_graph.writing_loop(self._tuned, self.info.states, chain)
-            return LoopEngine(self._open(loop))
+            return LoopEngine(self._paced(loop))
         stretches = []
         for links in chain.stretches():
             in_graph = chain.links[links[0]].in_graph
@@ -252,25 +255,29 @@ class Model:
     def _read(
         self, token: np.ndarray, states: dict[str, np.ndarray], forced: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-        session = self._session("read")
+        from textgen.runtime import loop_graph
+
+        if self._reading is None:
+            self._reading = self._paced(
+                loop_graph.reading_loop(self._tuned, self.info.states), wide=True
+            )
         feed = {
             names.TOKEN: token,
             names.FORCED: np.ascontiguousarray(forced),
             **{names.state(name): value for name, value in states.items()},
         }
         wanted = [*(names.state_after(name) for name in states), names.LOGPROBS, names.LOWEST]
-        *after, logprobs, lowest = session.run(wanted, feed)
+        *after, logprobs, lowest = self._reading.run(wanted, feed, forced.size)
         return logprobs, lowest, dict(zip(states, after, strict=True))
 
     def _session(self, which: str) -> Any:
-        """The session of ``step``, ``draw`` or ``read``, made when first asked for."""
+        """The session of ``step`` or ``draw``, made when first asked for."""
         if which not in self._sessions:
-            from textgen.runtime import loop_graph, sampling_graph
+            from textgen.runtime import sampling_graph
 
             graphs: dict[str, Callable[[], onnx.ModelProto]] = {
                 "step": lambda: self._tuned,
                 "draw": lambda: sampling_graph.draw_graph(self.vocabulary.size),
-                "read": lambda: loop_graph.reading_loop(self._tuned, self.info.states),
             }
             self._sessions[which] = self._open(graphs[which]())
         return self._sessions[which]
@@ -283,9 +290,15 @@ class Model:
         return tuned_step(self._file.graph(), self.vocabulary.size)
 
     def _open(self, graph: onnx.ModelProto) -> Any:
-        from textgen.runtime.sessions import open_session
+        """A session for steps from outside."""
+        from textgen.runtime.sessions import default_threads, open_session
 
-        size = len(self._file.data)
-        return open_session(
-            graph.SerializeToString(), self.provider, self._threads, model_bytes=size
-        )
+        threads = self._threads or default_threads(len(self._file.data))
+        return open_session(graph.SerializeToString(), self.provider, threads)
+
+    def _paced(self, graph: onnx.ModelProto, *, wide: bool = False) -> PacedSession:
+        """A session for many turns a call; ``wide`` where they are of many rows."""
+        from textgen.runtime.sessions import PacedSession, default_threads
+
+        default = default_threads(len(self._file.data), wide=wide)
+        return PacedSession(graph.SerializeToString(), self.provider, self._threads, default)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-BATCH = 128
+BATCH = 256
 CHUNK = 1024
 """Symbols of a text read in one call."""
 

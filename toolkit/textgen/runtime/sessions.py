@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
+import time
+from typing import Any
 
 import onnxruntime
 
 from textgen.contracts.errors import TextgenError, UserError
+from textgen.thread_choice import ThreadChoice
 
 PROVIDERS = ("auto", "cpu", "cuda")
 _CPU = "CPUExecutionProvider"
@@ -15,6 +19,9 @@ _CUDA = "CUDAExecutionProvider"
 
 _ONE_THREAD_BYTES = 4 << 20
 """Models smaller than this run faster on one thread: a step is too short to share."""
+
+_FIRST_TRIAL = 0.5
+"""Seconds of work before another number of threads is tried."""
 
 _ERRORS, _SILENCE = 3, 4
 """onnxruntime's levels of logging. What goes wrong is raised; its warnings are noise."""
@@ -40,16 +47,12 @@ def choose_provider(wanted: str) -> str:
     return "cpu"
 
 
-def open_session(
-    data: bytes, provider: str, threads: int | None, *, model_bytes: int
-) -> onnxruntime.InferenceSession:
-    """A session of the graph in ``data`` on ``provider`` (``cpu`` or ``cuda``).
-
-    ``threads`` of the CPU are chosen by the model's size when None. Raises TextgenError where
-    another provider than the one asked for would run.
+def open_session(data: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
+    """A session of the graph in ``data`` on ``provider`` (``cpu`` or ``cuda``), with ``threads`` of
+    the CPU. Raises TextgenError where another provider than the one asked for would run.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or default_threads(model_bytes)
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS
     # threads that wait for work spin while a call runs, which at 2 x 512 is 1.4 times faster than
@@ -69,11 +72,49 @@ def open_session(
     return session
 
 
-def default_threads(model_bytes: int) -> int:
-    """Threads for a model of this size."""
+class PacedSession:
+    """Sessions of one graph that differ in their threads, of which the fastest runs.
+
+    ``threads`` fixes their number. All give the same numbers, whichever runs.
+    """
+
+    def __init__(self, data: bytes, provider: str, threads: int | None, default: int) -> None:
+        self._data = data
+        self._provider = provider
+        fixed = threads is not None or provider != "cpu"
+        choices = {threads or default} if fixed else {1, _most_threads()}
+        self._choice = ThreadChoice(choices, threads or default, first=_FIRST_TRIAL)
+        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        self._lock = threading.Lock()  # several threads of Python may share a model
+        self.outputs = [output.name for output in self._session().get_outputs()]
+
+    def run(self, names: list[str] | None, feed: dict[str, Any], symbols: int) -> list[Any]:
+        """Runs the graph, which does ``symbols`` of work."""
+        session = self._session()
+        began = time.perf_counter()
+        results: list[Any] = session.run(names, feed)
+        seconds = time.perf_counter() - began
+        with self._lock:
+            self._choice.took(seconds, symbols)
+        return results
+
+    def _session(self) -> onnxruntime.InferenceSession:
+        with self._lock:
+            count = self._choice.current
+            if count not in self._sessions:
+                self._sessions[count] = open_session(self._data, self._provider, count)
+            return self._sessions[count]
+
+
+def default_threads(model_bytes: int, *, wide: bool = False) -> int:
+    """Threads for a model of this size; ``wide`` where many rows are computed at once."""
+    return 1 if model_bytes < _ONE_THREAD_BYTES and not wide else _most_threads()
+
+
+def _most_threads() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return 1 if model_bytes < _ONE_THREAD_BYTES else min(8, cores)
+    return min(8, cores)
 
 
 def check_threads(threads: int | None) -> int | None:
