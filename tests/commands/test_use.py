@@ -243,3 +243,17 @@ def test_only_lines_above_a_percentile(textgen_command, workplace):
 def test_streams_that_cannot_be_scored(textgen_command, workplace, words, says):
     done = textgen_command("score", *words)
     assert done.status == 2 and says in done.err and len(done.err.splitlines()) == 2
+
+
+def test_verbose_says_which_way_the_text_is_made(textgen_command, workplace):
+    words = ("generate", "--onnx", "verses", "--length", "30", "--seed", "1")
+    quiet = textgen_command(*words, "--top-k", "5", "--sampler", "repetition")
+    said = textgen_command(*words, "--top-k", "5", "--sampler", "repetition", "--verbose")
+    assert said.out == quiet.out
+    (line,) = (
+        set(said.err.splitlines())
+        - set(quiet.err.splitlines())
+        - {line for line in said.err.splitlines() if "a second" in line}
+    )
+    assert "in one graph; Repetition, Temperature, TopK; float32 on cpu" in line
+    assert "threads" in line

@@ -34,7 +34,8 @@ from textgen.contracts.errors import UserError
     "sampler_words",
     multiple=True,
     metavar="NAME[:OPTION=VALUE,...]",
-    help="A sampler by name; may be repeated, in order. Comes after the options above.",
+    help="A sampler by name; may be repeated, in order. What penalises or forbids comes before the "
+    "options above, what filters after them.",
 )
 @click.option("--seed", type=int, help="The same seed writes the same text. Random when left out.")
 @click.option("--stop", multiple=True, help="End a text before this string. May be repeated.")
@@ -46,7 +47,8 @@ from textgen.contracts.errors import UserError
     show_default=True,
     help="What runs the model.",
 )
-@click.option("--threads", type=int, help="Threads of the CPU. Chosen by the model's size.")
+@click.option("--threads", type=int, help="Threads of the CPU. Found by trying when left out.")
+@click.option("--verbose", is_flag=True, help="Say which way the text is made.")
 @json_option
 @with_registry
 def command(
@@ -58,6 +60,7 @@ def command(
     no_echo: bool,
     provider: str,
     threads: int | None,
+    verbose: bool,
     as_json: bool,
     **sampling: Any,
 ) -> None:
@@ -81,6 +84,9 @@ def command(
         _as_json(model, prompt, samplers, sampling)
     else:
         _as_text(model, prompt, samplers, sampling, echo=not no_echo)
+    if verbose:
+        plain = {name: sampling[name] for name in ("temperature", "top_k", "top_p", "min_p")}
+        console.show_notice(model.way(model.chain(**plain, samplers=samplers)))
 
 
 def _prompt(prompt: str, prompt_file: str | None) -> str:

@@ -48,6 +48,10 @@ class Engine(Protocol):
     path: str
     """Which way this is, for people."""
 
+    @property
+    def threads(self) -> str:
+        """How many threads compute, for people."""
+
     def write(
         self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray
     ) -> tuple[np.ndarray, Cursor]:
@@ -73,6 +77,10 @@ class LoopEngine:
 
     def __init__(self, session: PacedSession) -> None:
         self._session = session
+
+    @property
+    def threads(self) -> str:
+        return self._session.threads
 
     def write(
         self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray
@@ -119,6 +127,11 @@ class StepEngine:
         self._stretches = stretches
         self._draw = draw
         self._accept = accept
+
+    @property
+    def threads(self) -> str:
+        options = self._step.get_session_options()
+        return f"{options.intra_op_num_threads} threads"
 
     def write(
         self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray

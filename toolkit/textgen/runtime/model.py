@@ -218,6 +218,12 @@ class Model:
             del self._engines[next(iter(self._engines))]
         return found[1]
 
+    def way(self, chain: Chain) -> str:
+        """How texts are made with ``chain``, for people."""
+        links = ", ".join(type(link.sampler).__name__ for link in chain.links) or "no samplers"
+        engine = self.engine(chain)
+        return f"{engine.path}; {links}; {self.info.weights} on {self.provider}, {engine.threads}"
+
     def _build_engine(self, chain: Chain, stepwise: bool) -> Engine:
         from textgen.runtime import loop_graph, sampling_graph
 

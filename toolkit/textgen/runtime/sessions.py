@@ -88,6 +88,12 @@ class PacedSession:
         self._lock = threading.Lock()  # several threads of Python may share a model
         self.outputs = [output.name for output in self._session().get_outputs()]
 
+    @property
+    def threads(self) -> str:
+        """How many threads run it, for people."""
+        tried = " as found by trying" if len(self._choice.choices) > 1 else ""
+        return f"{self._choice.count} of {max(self._choice.choices)} threads{tried}"
+
     def run(self, names: list[str] | None, feed: dict[str, Any], symbols: int) -> list[Any]:
         """Runs the graph, which does ``symbols`` of work."""
         session = self._session()
