@@ -64,10 +64,10 @@ def test_what_was_written_before_an_interrupt_is_shown(capsys):
 
 
 def test_figures_go_aside(capsys):
-    write([(0, "x", True)]).figures(500, 500 / 31000, 123)
+    write([(0, "x", True)]).figures(500, 500 / 31000, 123, "cpu")
     captured = capsys.readouterr()
     assert captured.out == "x\n"
-    assert captured.err == "500 symbols, 31,000 a second, seed 123\n"
+    assert captured.err == "500 symbols, 31,000 a second on cpu, seed 123\n"
 
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -84,7 +84,7 @@ for text in ("Ay", " me \\x1b]52;c;", "aA==\\x07 \\u202e!"):
 view.add(0, "", True)
 view.add(1, "", True)
 view.finish()
-view.figures(24, 0.001, 5)
+view.figures(24, 0.001, 5, "cpu")
 """
 
 
@@ -92,7 +92,7 @@ def test_on_a_terminal_escaped_and_parted():
     outcome = run_in_terminal(SCRIPT)
     text = "[bold]\\x1b[31m:Ay me \\x1b]52;c;aA==\\x07 \\u202e!"
     assert outcome.screen.text == (
-        f"1 of 2\n{text}\n\n2 of 2\n{text}\n\n24 symbols, 24,000 a second, seed 5"
+        f"1 of 2\n{text}\n\n2 of 2\n{text}\n\n24 symbols, 24,000 a second on cpu, seed 5"
     )
     assert "\x1b[1m[bold]\\x1b[31m:\x1b[0m" in outcome.raw, "the prompt is bold"
 

@@ -96,6 +96,7 @@ def train(
     """
     need_training()
     from textgen import runs
+    from textgen.training.device import choose_device
     from textgen.training.run_folder import RUNS, new_run
     from textgen.training.settings import build_settings
 
@@ -106,6 +107,7 @@ def train(
         corpus, corpus_options or {}, registry=registry, notify=notify, progress=progress
     )
     packed.require(chosen.sequence_length)
+    choose_device(chosen.device)  # what cannot be used is refused before there is a run
     setup = runs.Setup(packed, chosen_cell, chosen)
     run = new_run(packed.name, chosen_cell.name, name=name, force=force, runs=Path(folder) / RUNS)
     with run.locked():

@@ -106,7 +106,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except TextgenError as error:
         console.show_error(error.problem, error.remedy)
         if debugging() and error.__cause__ is not None:
-            raise
+            console.show_traceback(error)
         return error.exit_status
     except (KeyboardInterrupt, click.Abort):
         console.show_notice("Interrupted.")
@@ -115,7 +115,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return console.pipe_closed()
     except Exception as error:
         if debugging():
-            raise
+            console.show_traceback(error)
+            return 1
         text = " ".join(str(error).split())
         console.show_error(
             f"Something failed that should not: {type(error).__name__}: {text}",

@@ -98,10 +98,11 @@ class ModelInfo:
     def to_json(self) -> str:
         """ASCII JSON; a symbol's bytes that are not UTF-8 are lone surrogates (surrogateescape).
 
-        Absolute paths in what is told of corpus, split and training lose all but their last part.
+        Absolute paths in what is told of corpus, split, training and options lose all but their
+        last part.
         """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for name in ("corpus", "split", "training"):
+        for name in ("corpus", "split", "training", "cell_options", "tokenizer_data"):
             fields[name] = _without_paths(fields[name])
         fields["states"] = [dataclasses.asdict(state) for state in self.states]
         fields["vocabulary"] = {

@@ -75,7 +75,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """``value`` as indented JSON, for files that people also read."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # bytes of a file's name that are no text stand in it as lone surrogates, which JSON can escape
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def copy(source: Path, target: Path) -> None:

@@ -62,12 +62,17 @@ def rm(registry: Any, corpus: str) -> None:
 
 
 def _list(registry: Any, as_json: bool) -> None:
+    from textgen.contracts.errors import UserError
     from textgen.corpus.recipe import load_recipe
-    from textgen.screen import figures, tables
+    from textgen.screen import console, figures, tables
 
     rows = []
     for name, place in registry.load_all("corpus").items():
-        recipe = load_recipe(place)
+        try:
+            recipe = load_recipe(place)
+        except UserError as error:
+            console.show_warning(f"The recipe {name} is left out: {error.problem}")
+            continue
         if as_json:
             facts = {"licence": recipe.licence, "bytes": recipe.size, "state": _state(recipe)}
             tables.show_json({"corpus": name, "description": recipe.description, **facts})

@@ -82,9 +82,11 @@ def _training() -> dict[str, str]:
         return {"torch": 'not installed; to train: pip install "textgen-toolkit[train]"'}
     import torch
 
-    device = "cpu"
-    if torch.cuda.is_available():
-        device = f"cuda ({torch.cuda.get_device_name()})"
+    from textgen.training.device import choose_device
+
+    device = str(choose_device("auto"))
+    if device != "cpu":
+        device = f"{device} ({torch.cuda.get_device_name()})"
     bf16 = "yes" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "emulated, slow"
     return {
         "torch": torch.__version__,

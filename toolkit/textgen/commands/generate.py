@@ -10,7 +10,13 @@ from typing import Any
 
 import click
 
-from textgen.commands.parameters import json_option, model_option, parse_sampler, with_registry
+from textgen.commands.parameters import (
+    json_option,
+    model_option,
+    parse_sampler,
+    provider_option,
+    with_registry,
+)
 from textgen.contracts.errors import UserError
 
 
@@ -40,13 +46,7 @@ from textgen.contracts.errors import UserError
 @click.option("--seed", type=int, help="The same seed writes the same text. Random when left out.")
 @click.option("--stop", multiple=True, help="End a text before this string. May be repeated.")
 @click.option("--no-echo", is_flag=True, help="Do not repeat the prompt.")
-@click.option(
-    "--provider",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="What runs the model.",
-)
+@provider_option
 @click.option("--threads", type=int, help="Threads of the CPU. Found by trying when left out.")
 @click.option("--verbose", is_flag=True, help="Say which way the text is made.")
 @json_option
@@ -97,7 +97,7 @@ def _prompt(prompt: str, prompt_file: str | None) -> str:
     try:
         if prompt_file == "-":
             return sys.stdin.buffer.read().decode("utf-8")
-        return Path(prompt_file).read_text(encoding="utf-8")
+        return Path(prompt_file).read_bytes().decode("utf-8")
     except OSError as error:
         raise UserError(
             f"{prompt_file} could not be read: {error.strerror}.", "Check it."
@@ -146,7 +146,7 @@ def _as_text(
             view.add(chunk.stream, chunk.text, chunk.ended is not None)
     finally:
         view.finish()
-    view.figures(symbols, time.perf_counter() - began, seed)
+    view.figures(symbols, time.perf_counter() - began, seed, model.provider)
 
 
 def _listed(unknown: list[str]) -> str:

@@ -56,18 +56,22 @@ def _list(as_json: bool) -> None:
     for path in shelf.models():
         try:
             info = model_file.read(path).info
+            nats = info.losses.get("cold", {}).get("nats")
+            loss = "" if nats is None else f"{nats:.4f}"
+            corpus_name = info.corpus["name"]
         except UserError as error:
             console.show_warning(error.problem)
             continue
-        nats = info.losses.get("cold", {}).get("nats")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            console.show_warning(f"{path} says something strange of itself: {error!r}")
+            continue
         if as_json:
             facts = {"cell": info.cell, "layers": info.layers, "hidden_size": info.hidden_size}
-            corpus = {"corpus": info.corpus["name"], "losses": info.losses}
+            corpus = {"corpus": corpus_name, "losses": info.losses}
             tables.show_json({"model": path.name, "bytes": _bytes(path), **facts, **corpus})
             continue
         shape = f"{info.cell} {info.layers} x {info.hidden_size}"
-        loss = "" if nats is None else f"{nats:.4f}"
-        rows.append([path.name, shape, info.corpus["name"], loss, figures.size(_bytes(path))])
+        rows.append([path.name, shape, corpus_name, loss, figures.size(_bytes(path))])
     if not as_json:
         tables.show_table(
             ("model", "cell", "corpus", "nats", "size"),

@@ -20,6 +20,14 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object a line, for programs."
 )
 
+provider_option = click.option(
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="What runs the model.",
+)
+
 
 def with_registry(function: Command) -> Command:
     """Adds ``--plugin``, ``--no-plugins`` and ``--debug``, and passes the ``registry``."""

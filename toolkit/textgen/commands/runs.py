@@ -45,7 +45,8 @@ def show(run: str, as_json: bool) -> None:
     tables.show_details(details)
     samples = found.path / "samples.txt"
     if samples.exists():
-        console.write_text("\n" + samples.read_text(encoding="utf-8"))
+        # not read_text, which would turn a text's own carriage returns into line feeds
+        console.write_text("\n" + samples.read_bytes().decode("utf-8", "replace"))
 
 
 @command.command()
@@ -66,21 +67,29 @@ def rm(run: str) -> None:
 
 
 def _list(as_json: bool) -> None:
-    from textgen.screen import tables
+    from textgen.contracts.errors import UserError
+    from textgen.screen import console, tables
     from textgen.training.run_folder import all_runs
 
     rows = []
     for run in all_runs():
-        described, metrics = run.description(), run.metrics()
-        losses = _losses(metrics)
+        try:
+            described, metrics = run.description(), run.metrics()
+            losses = _losses(metrics)
+            nats = losses.get("cold", {}).get("nats")
+            loss = "" if nats is None else f"{nats:.4f}"
+            cell, corpus = described["cell"]["name"], described["corpus"]["name"]
+        except UserError as error:
+            console.show_warning(error.problem)
+            continue
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            console.show_warning(f"{run.path} says something strange of itself: {error!r}")
+            continue
         if as_json:
             state = {"losses": losses, "state": _state(metrics)}
             tables.show_json({"run": run.name, **described, **state})
-            continue
-        nats = losses.get("cold", {}).get("nats")
-        loss = "" if nats is None else f"{nats:.4f}"
-        corpus = described["corpus"]["name"]
-        rows.append([run.name, described["cell"]["name"], corpus, loss, _state(metrics)])
+        else:
+            rows.append([run.name, cell, corpus, loss, _state(metrics)])
     if not as_json:
         columns = ("run", "cell", "corpus", "nats", "state")
         tables.show_table(columns, rows, empty="No runs yet. Start one: textgen train --cell lstm")

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from textgen.commands.parameters import json_option, model_option, with_registry
+from textgen.commands.parameters import json_option, model_option, provider_option, with_registry
 from textgen.contracts.errors import UserError
 
 
@@ -29,6 +29,7 @@ from textgen.contracts.errors import UserError
     help="With --stream: only lines above so many bits a symbol, or above a percentile of the "
     "held-out lines of the training (p50, p90, p99, p99.9). Exit status 1 where a file has any.",
 )
+@provider_option
 @click.option("--encoding", default="utf-8", show_default=True, help="Of the files.")
 @json_option
 @with_registry
@@ -39,6 +40,7 @@ def command(
     lines: bool,
     stream: bool,
     above: str | None,
+    provider: str,
     encoding: str,
     as_json: bool,
 ) -> None:
@@ -51,7 +53,7 @@ def command(
     from textgen.screen import console, tables
 
     path = shelf.find(model_name)
-    model = api.load(path, registry=registry)
+    model = api.load(path, provider=provider, registry=registry)
     if model_name is None:
         console.show_notice(f"Model: {path}")
     if stream:
@@ -85,6 +87,7 @@ def command(
     if not as_json:
         columns = ("text", "symbols", "nats/symbol", "bits/symbol", "bits in all")
         tables.show_table(columns, rows, empty="There is nothing to score.")
+        console.show_notice(f"Scored on {model.provider}.")
 
 
 def _stream(model: Any, files: tuple[str, ...], threshold: float | None) -> None:

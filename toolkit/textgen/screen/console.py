@@ -12,6 +12,7 @@ import functools
 import os
 import sys
 import textwrap
+import traceback
 from typing import TYPE_CHECKING, TextIO
 
 from textgen.screen.safe import one_line, visible
@@ -95,6 +96,12 @@ def show_warning(line: str) -> None:
 def show_notice(line: str) -> None:
     """Something worth knowing."""
     say(line, "dim")
+
+
+def show_traceback(error: BaseException) -> None:
+    """The whole of what went wrong, which was asked for; a message in it may be anyone's text."""
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        print(one_line(line), file=sys.stderr)
 
 
 def say(line: str, style: str = "", *, label: str = "", label_style: str = "") -> None:

@@ -55,12 +55,14 @@ class GenerationView:
             self._waiting[self._flowing] = ""
         self._end_line()
 
-    def figures(self, symbols: int, seconds: float, seed: int) -> None:
-        """What it took, on standard error."""
+    def figures(self, symbols: int, seconds: float, seed: int, device: str) -> None:
+        """What it took, and on what, on standard error."""
         speed = figures.count(symbols / max(seconds, 1e-9))
         if self._terminal and console.is_terminal(sys.stderr):
             console.say("")
-        console.show_notice(f"{figures.count(symbols)} symbols, {speed} a second, seed {seed}")
+        console.show_notice(
+            f"{figures.count(symbols)} symbols, {speed} a second on {device}, seed {seed}"
+        )
 
     def _begin(self) -> None:
         """The line end and the gap before a text, and its prompt."""

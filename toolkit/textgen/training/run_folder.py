@@ -89,7 +89,7 @@ class RunFolder:
         write_text(self.path / "metrics.jsonl", "".join(f"{json.dumps(line)}\n" for line in kept))
         samples = self.path / "samples.txt"
         if samples.exists():
-            parts = _SAMPLE.split(samples.read_text(encoding="utf-8"))
+            parts = _SAMPLE.split(samples.read_bytes().decode("utf-8"))
             pairs = zip(parts[1::2], parts[2::2], strict=True)
             texts = [f"--- after {at} steps\n{text}" for at, text in pairs if int(at) <= step]
             write_text(samples, "".join(texts))

@@ -1,0 +1,67 @@
+"""Lists show what is sound and warn of what is not: one file that cannot be read hides no other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from fake_distributions import install
+from step_models import lstm
+from textgen import model_file
+
+RECIPES = """
+    from pathlib import Path
+    from textgen.contracts.hooks import hookimpl
+
+    TEXTGEN_CONTRACT = 1
+
+    @hookimpl
+    def textgen_corpora():
+        return {"bad": Path(__file__).parent / "bad.toml"}
+"""
+
+
+def bad_model(place):
+    """Its metadata holds a text where a number is meant; the digest is right."""
+    graph, info = lstm()
+    bad = dataclasses.replace(info, losses={"cold": {"nats": "low"}})
+    for name, about in (("good", info), ("bad", bad)):
+        model_file.write(place / "exported" / f"{name}.onnx", model_file.seal(graph, about))
+    return "good.onnx"
+
+
+def bad_run(place):
+    """What a crash in the middle of another tool might leave."""
+    described = {"format": 1, "cell": {"name": "lstm"}, "corpus": {"name": "verses"}}
+    for name, about in (("good", json.dumps(described)), ("bad", '{"format": 1}')):
+        (place / "runs" / name).mkdir(parents=True)
+        (place / "runs" / name / "run.json").write_text(about)
+    return "good"
+
+
+def truncated_run(place):
+    name = bad_run(place)
+    (place / "runs" / "bad" / "run.json").write_text('{"form')
+    return name
+
+
+def bad_recipe(place):
+    """A distribution's recipe that says something unknown."""
+    (place / "site").mkdir()
+    install(place / "site", "textgen-bad", RECIPES, {"textgen.corpora:bad": "textgen_bad"})
+    (place / "site" / "bad.toml").write_text("nonsense = 1\n")
+    return "python-docs"
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [("models", bad_model), ("runs", bad_run), ("runs", truncated_run), ("corpora", bad_recipe)],
+)
+def test_one_that_cannot_be_read_hides_no_other(words, made, textgen_command, tmp_path):
+    sound = made(tmp_path)
+    done = textgen_command(words, env={"PYTHONPATH": str(tmp_path / "site")})
+    assert done.status == 0, done.err
+    assert f"{sound}\t" in done.out
+    assert "bad" in done.err
