@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test soak check format bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 18
@@ -40,6 +40,9 @@ demo: $(VENV)/train.ready ## learn Shakespeare for a minute, then write some
 test: $(VENV)/dev.ready check ## lint, types, import rules and every test
 	$(BIN)/python -m pytest
 	@echo "To run textgen from this shell:  source $(BIN)/activate"
+
+soak: $(VENV)/dev.ready ## the tests that have a long form, at full length (an hour)
+	TEXTGEN_SOAK=1 $(BIN)/python -m pytest --timeout 7200 $$(grep -rl '^from soak import' tests)
 
 check: $(VENV)/dev.ready ## lint, types and import rules alone
 	$(BIN)/ruff check .
