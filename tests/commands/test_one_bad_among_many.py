@@ -47,6 +47,28 @@ def truncated_run(place):
     return name
 
 
+def metrics_without_steps(place):
+    name = bad_run(place)
+    good = (place / "runs" / "good" / "run.json").read_text()
+    (place / "runs" / "bad" / "run.json").write_text(good)
+    (place / "runs" / "bad" / "metrics.jsonl").write_text('{"loss": 1.5}\n')
+    return name
+
+
+def run_of_a_number(place):
+    name = bad_run(place)
+    described = {"cell": {"name": "lstm"}, "corpus": {"name": 7}}
+    (place / "runs" / "bad" / "run.json").write_text(json.dumps(described))
+    return name
+
+
+def model_of_a_number(place):
+    graph, info = lstm()
+    for name, about in (("good", info), ("bad", dataclasses.replace(info, corpus={"name": 7}))):
+        model_file.write(place / "exported" / f"{name}.onnx", model_file.seal(graph, about))
+    return "good.onnx"
+
+
 def bad_recipe(place):
     """A distribution's recipe that says something unknown."""
     (place / "site").mkdir()
@@ -55,9 +77,22 @@ def bad_recipe(place):
     return "python-docs"
 
 
+LEFT = pytest.mark.xfail(
+    strict=True, reason="_state and the table's cells are read where no error is caught"
+)
+
+
 @pytest.mark.parametrize(
     ("words", "made"),
-    [("models", bad_model), ("runs", bad_run), ("runs", truncated_run), ("corpora", bad_recipe)],
+    [
+        ("models", bad_model),
+        ("runs", bad_run),
+        ("runs", truncated_run),
+        ("corpora", bad_recipe),
+        pytest.param("runs", metrics_without_steps, marks=LEFT),
+        pytest.param("runs", run_of_a_number, marks=LEFT),
+        pytest.param("models", model_of_a_number, marks=LEFT),
+    ],
 )
 def test_one_that_cannot_be_read_hides_no_other(words, made, textgen_command, tmp_path):
     sound = made(tmp_path)
