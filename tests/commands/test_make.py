@@ -113,7 +113,9 @@ def test_mistakes_leave_nothing_behind(words, said, textgen_command, tmp_path):
     (tmp_path / "latin.txt").write_bytes("naïve café\n".encode("latin-1") * 50)
     (tmp_path / "short.txt").write_text("too short for this")
     (tmp_path / "good.txt").write_text("a text that is long enough to be learnt from. " * 40)
-    done = textgen_command("train", *words, *([] if "--steps" in words else ["--steps", "3"]))
+    done = textgen_command(
+        "train", *words, *([] if {"--steps", "--resume"} & set(words) else ["--steps", "3"])
+    )
     assert done.status == 2, done.err
     lines = done.err.splitlines()
     assert len(lines) == 2, done.err
@@ -203,3 +205,18 @@ def test_a_dozen_broken_plugins_break_no_command(textgen_command, verses, workpl
     off = textgen_command("generate", "--sampler", "prints", "--no-plugins", env=env)
     assert off.status == 2
     assert "switched off" in off.err
+
+
+def test_a_run_goes_on_as_it_began_or_not_at_all(textgen_command, verses, tmp_path):
+    small = ("--steps", "6", "--hidden-size", "8", "--batch-size", "4")
+    assert textgen_command("train", verses, *small, "--name", "first").status == 0
+    changed = textgen_command("train", "--resume", "first", "--steps", "50", "--cell", "gru")
+    assert changed.status == 2
+    assert "--steps" in changed.err and "--cell" in changed.err
+    other = textgen_command("train", verses, "--resume", "first", "--split-seed", "5")
+    assert other.status == 2 and "another split" in other.err
+    other = textgen_command("train", verses, "--resume", "first", "--tokenizer", "bytes")
+    assert other.status == 2 and "another" in other.err
+    assert textgen_command("train", verses, "--resume", "first").status == 0
+    refused = textgen_command("train", verses, *small, "--name", "model")
+    assert refused.status == 2 and "model.onnx" in refused.err

@@ -257,3 +257,17 @@ def test_verbose_says_which_way_the_text_is_made(textgen_command, workplace):
     )
     assert "in one graph; Repetition, Temperature, TopK; float32 on cpu" in line
     assert "threads" in line
+
+
+def test_the_reader_of_a_stream_may_go(workplace):
+    """A thread that waits for more input must not turn a closed pipe into an abort."""
+    script = (
+        "(yes Belmaana | head -400; sleep 3) | "
+        f"{sys.executable} -m textgen score --onnx names --stream - | head -1; "
+        "echo ${PIPESTATUS[1]}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=workplace, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.splitlines()[-1] == "141", done.stderr
+    assert "Fatal" not in done.stderr

@@ -160,9 +160,34 @@ def test_every_name_in_the_loop_that_is_ours_has_our_prefix():
 
 def test_what_penalises_comes_before_the_plain_options_and_what_filters_after():
     model = loaded(lstm())
-    chain = model.chain(0.5, 3, samplers=["typical", "repetition"])
+    chain = model.chain(0.5, 3, samplers=["repetition", "typical", "presence"])
     order = [type(link.sampler).__name__ for link in chain.links]
-    assert order == ["Repetition", "Temperature", "TopK", "Typical"]
+    assert order == ["Repetition", "Temperature", "TopK", "Typical", "Presence"]
     written = model.chain(1.0, samplers=["typical", "repetition"])
     order = [type(link.sampler).__name__ for link in written.links]
     assert order == ["Typical", "Repetition"]  # alone they stay as they are written
+
+
+def test_states_are_told_apart_by_name_not_by_order():
+    model = loaded(lstm())
+    state = model.initial_state(2)
+    turned = dict(reversed(state.items()))
+    ids = np.array([1, 2])
+    _, expected = model.step(ids, state)
+    _, found = model.step(ids, turned)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_a_subclass_that_changes_the_numpy_form_alone_runs_by_it():
+    from textgen_samplers.temperature import Options, Temperature
+
+    class OnlyB(Temperature):
+        def adjust(self, logits, state, options):
+            kept = np.full_like(logits, -np.inf)
+            kept[:, 2] = 0
+            return kept
+
+    model = loaded(lstm())
+    sampler = OnlyB(model.vocabulary, Options())
+    assert set(model.generate(length=20, samplers=[sampler], temperature=1.0).text) == {"b"}

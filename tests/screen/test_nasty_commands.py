@@ -432,9 +432,7 @@ def test_words_that_are_refused(models, runs):
     lines, commands = itertools.cycle(MISTAKES), []
     for text in TEXTS[: count(250, None)]:
         line = next(lines)
-        # bytes that are no text: see the test below
         word = BEGINNING + as_name(text).replace(":", "|")
-        word = as_text(word) if "--device" in line else word
         commands.append([part.replace("{}", word) for part in line.split()])
     for path in (runs / "runs").iterdir():
         commands += [["export", str(path)], ["train", "--resume", str(path)]]
@@ -483,22 +481,6 @@ def test_files_that_are_refused(tmp_path):
         assert problem.startswith("Error: ") and one_line(BEGINNING) in problem, said
 
 
-@pytest.fixture(scope="module")
-def bytes_that_are_no_text(tmp_path_factory):
-    place = tmp_path_factory.mktemp("bytes")
-    for name in ("caf\udce9.txt", "text"):
-        (place / name).write_text("a text that is long enough to be learnt from. " * 40)
-    small = ["--steps", "1", "--hidden-size", "4", "--batch-size", "2"]
-    commands = [["./caf\udce9.txt"], ["./text", "--device", "\udce9"]]
-    return driven(place, [["train", *words, *small] for words in commands])
-
-
-@pytest.mark.parametrize(("which", "status"), [(0, 0), (1, 2)])
-def test_bytes_that_are_no_text_in_what_is_trained(which, status, bytes_that_are_no_text):
-    """A file named in another encoding is a corpus like any other, and a wrong word is refused."""
-    assert bytes_that_are_no_text[which].status == status
-
-
 CELL = """
 import torch
 from textgen.contracts.hooks import hookimpl
@@ -526,24 +508,24 @@ def test_training(tmp_path):
     """A nasty text of a nasty name, learnt by a nasty cell: the block that renews itself, the
     samples, the summary, and the same as JSON."""
     nasty = [as_text(text) for text in TEXTS]
-    kind, name, file = nasty[1], nasty[2] + "[bold]", as_name(nasty[3] + "\x1b[5m[/x]")
-    assert "\x1b" in nasty[3] + file
-    for text in (file, "plain"):
-        path = tmp_path / f"{text}.txt"
+    kind, name = nasty[1], nasty[2] + "[bold]"
+    file = as_name(nasty[3] + "\x1b[5m[/x]")
+    corpus = f"{file}\udce9.txt"  # a byte of another encoding
+    for path in (tmp_path / corpus, tmp_path / "plain.txt"):
         path.write_text("\n".join(nasty), encoding="utf-8", newline="")
     (tmp_path / f"{file}.py").write_text(CELL.format(kind=kind, name=name), encoding="utf-8")
     (tmp_path / "mine.toml").write_text(recipe_text(itertools.cycle(TEXTS), "plain.txt"))
     small = ["--hidden-size", "4", "--batch-size", "2", "--steps", "2", "--sample-every", "1"]
     small += ["--precision", "float32"]
     train = ["train", "--plugin", f"{file}.py", "--cell", name, *small]
-    commands = [[*train, f"./{file}.txt", "--tokenizer", "words", "--documents", "lines"]]
+    commands = [[*train, f"./{corpus}", "--tokenizer", "words", "--documents", "lines"]]
     commands += [[*train, "mine.toml", "--json"]] * SOAK  # the second half of the time
     on_screen, *as_json = driven(tmp_path, commands, stdout_piped=True)
     assert (on_screen.status, on_screen.out) == (0, b""), on_screen.shown
     assert_shown([kind], on_screen)
     folders = [path.parent for path in (tmp_path / "runs").glob("*/run.json")]
     recorded = {json.loads((f / "run.json").read_text())["corpus"]["name"]: f for f in folders}
-    texts = re.split(r"--- after \d steps\n", samples_of(recorded[f"{file}.txt"]).decode())[1:]
+    texts = re.split(r"--- after \d steps\n", samples_of(recorded[corpus]).decode())[1:]
     for text in texts:
         rows = [row for row in visible(text).split("\n") if row.strip()]
         assert_shown(rows[:5], on_screen)
@@ -553,14 +535,14 @@ def test_training(tmp_path):
         samples = re.sub(r"--- after \d steps\n", "", samples_of(recorded["mine"]).decode())
         assert "".join(f"{text}\n\n" for text in sampled) == samples
 
-    run = recorded[f"{file}.txt"].name
+    run = recorded[corpus].name
     commands = [["runs", "show", run], ["show", f"{run}.onnx"]]
     commands += [["export", run, "--plugin", f"{file}.py", "-o", f"{file}.onnx"]] * SOAK
     shown, model, *exported = driven(tmp_path, commands)
     for said in exported:
         assert_shown([f"{file}.onnx"], said)
-    assert_shown([f"{file}.txt", name, f"{file}.py"], shown)
-    assert_shown([f"{file}.txt", name, f"{file}.py"], model)
+    assert_shown([corpus, name, f"{file}.py"], shown)
+    assert_shown([corpus, name, f"{file}.py"], model)
 
 
 def test_a_process_of_its_own(tmp_path):

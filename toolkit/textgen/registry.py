@@ -7,6 +7,7 @@ as anyone's; only their names are taken first.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -191,7 +192,8 @@ class Registry:
             self._warn(f"{entry.kind} {entry.name} of {entry.distribution} put aside: {reason}")
 
     def _add_file(self, file: Path) -> None:
-        name = f"textgen_plugin_file_{file.stem}"
+        place = hashlib.sha256(str(file.resolve()).encode("utf-8", "backslashreplace")).hexdigest()
+        name = f"textgen_plugin_file_{file.stem}_{place[:8]}"  # two files may have one name
         spec = importlib.util.spec_from_file_location(name, file)
         if not file.is_file() or spec is None or spec.loader is None:
             raise UserError(f"There is no plugin file {file}.", "Give the path of a .py file.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from textgen import shelf, sources
 from textgen.contracts.cell import Cell
-from textgen.contracts.errors import UserError
+from textgen.contracts.errors import UserError, unknown_name
 from textgen.contracts.options import build_options, options_dict
 from textgen.corpus.packed import PackedCorpus
 from textgen.export.exporter import describe, export
@@ -97,6 +98,7 @@ def write_setup(run: RunFolder, setup: Setup) -> None:
                 "licence": corpus.licence,
                 "packed": corpus.folder.name,
                 "tokenizer": corpus.tokenizer_name,
+                **_made_as(corpus),
             },
             "settings": settings_dict(setup.settings),
         }
@@ -116,8 +118,18 @@ def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) 
             f"The corpus {about['name']} of the run {run.name} {state}.",
             f"Give it again: textgen train CORPUS --resume {run.name}",
         )
+    for what, value in _made_as(packed).items():
+        if about.get(what, value) != value:
+            raise UserError(
+                f"The corpus was given with another {what} than the run {run.name} began with.",
+                f"Give it with the same: {about[what]}",
+            )
     try:
-        chosen = choose_cell(cell["name"], cell["options"], registry)
+        # by its full name: another distribution may have a cell of the same
+        full = f"{cell['distribution']}:{cell['name']}" if cell["distribution"] else cell["name"]
+        chosen = choose_cell(full, cell["options"], registry)
+        if not cell["distribution"] and registry.find("cell", full).bundled:
+            raise unknown_name("cell", f"{full} of a program", registry.names("cell"))
     except UserError as error:
         if cell["distribution"]:
             raise UserError(
@@ -125,6 +137,16 @@ def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) 
             ) from None
         raise
     return Setup(packed, chosen, build_settings(described["settings"]))
+
+
+def _made_as(corpus: PackedCorpus) -> dict[str, Any]:
+    """What beside its text decides what a network learns from a corpus."""
+    symbols = hashlib.sha256(b"".join(repr(s).encode() for s in corpus.vocabulary.symbols))
+    return {
+        "documents": corpus.documents,
+        "split": dict(corpus.split),
+        "vocabulary": symbols.hexdigest()[:16],
+    }
 
 
 def finish_run(

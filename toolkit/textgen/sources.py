@@ -106,8 +106,8 @@ def reader_for(source: str, registry: Registry) -> str:
             endings = [(1, r) for r, p in candidates.items() if scheme in p.schemes]
         if endings:
             return max(endings)[1]
-        if not colon and (Path(source).exists() or source == "-"):
-            return DEFAULT_READER
+        if source == "-":
+            break
     if colon:
         raise UserError(
             f"No reader reads {scheme}:// addresses.", "Download it first, or install a reader."

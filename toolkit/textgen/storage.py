@@ -53,9 +53,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         try:
             yield aside
             aside.chmod(0o777 & ~_umask())
+            old = aside.with_suffix(".old")
             if path.exists():
-                shutil.rmtree(path)
-            aside.replace(path)
+                path.replace(old)
+            try:
+                aside.replace(path)
+            except BaseException:
+                if old.exists():
+                    old.replace(path)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise

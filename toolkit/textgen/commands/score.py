@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +59,8 @@ def command(
     if model_name is None:
         console.show_notice(f"Model: {path}")
     if stream:
-        _stream(model, files, None if above is None else _threshold(model.info, above))
+        threshold = None if above is None else _threshold(model.info, above)
+        _stream(model, files, encoding, threshold)
         return
     if above is not None:
         raise UserError("--above is for --stream.", "Add --stream, or leave it out.")
@@ -90,26 +93,30 @@ def command(
         console.show_notice(f"Scored on {model.provider}.")
 
 
-def _stream(model: Any, files: tuple[str, ...], threshold: float | None) -> None:
+def _stream(model: Any, files: tuple[str, ...], encoding: str, threshold: float | None) -> None:
     """Writes what each line costs as it comes; exits with 1 where a file has lines above."""
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise UserError(f"There is no encoding {encoding!r}.", "Try utf-8 or latin-1.") from None
     found = 0
     for file in files:
-        with contextlib.ExitStack() as stack:
-            source = sys.stdin.buffer if file == "-" else stack.enter_context(_opened(file))
-            above = _stream_lines(model, source, threshold)
+        # a stream of its own: were sys.stdin waited for by a thread, the end would be an abort
+        source = os.fdopen(os.dup(0), "rb") if file == "-" else _opened(file)
+        above = _stream_lines(model, source, encoding, threshold)
         found += above if file != "-" else 0
     if found and threshold is not None:
         raise SystemExit(1)
 
 
-def _stream_lines(model: Any, source: BinaryIO, threshold: float | None) -> int:
+def _stream_lines(model: Any, source: BinaryIO, encoding: str, threshold: float | None) -> int:
     """How many lines were above the threshold."""
     from textgen.runtime.line_scoring import score_lines
     from textgen.runtime.line_stream import line_batches
     from textgen.screen import tables
 
     shown = 0
-    for batch in line_batches(source):
+    for batch in line_batches(source, encoding):
         for line, score in zip(batch, score_lines(model, [b.text for b in batch]), strict=True):
             if threshold is not None and not score.bits_per_symbol > threshold:
                 continue

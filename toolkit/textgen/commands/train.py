@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from textgen.commands.parameters import assignments, json_option, with_registry
+from textgen.contracts.errors import UserError
 from textgen.contracts.options import describe
 from textgen.training.settings import DEFAULT_MINUTES, Settings
 
@@ -88,6 +89,8 @@ def command(
     from textgen.screen.progress_view import ProgressView
 
     settings = {info.name: options.pop(info.name) for info in describe(Settings)}
+    if resumed is not None:
+        _refuse_changes([*settings, "cell", "cell_option", "name", "force"])
     report = JsonReport() if as_json else ScreenReport()
     packed = None
     with ProgressView() as progress:
@@ -115,6 +118,22 @@ def command(
             )
         report.summarize(run)
     return 128 + run.interrupted if run.interrupted else 0
+
+
+def _refuse_changes(names: list[str]) -> None:
+    """A run goes on as it began. Raises UserError where one of the options was typed."""
+    ctx = click.get_current_context()
+    typed = {
+        name
+        for name in names
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    flags = [p.opts[-1] for p in ctx.command.params if p.name in typed]
+    if flags:
+        raise UserError(
+            f"A run that is resumed goes on as it began; {', '.join(flags)} cannot change it.",
+            "Leave them out, or begin a new run without --resume.",
+        )
 
 
 def _corpus_options(

@@ -29,8 +29,8 @@ class Sampler(ABC):
 
     Options: ClassVar[type] = NoOptions
     before_temperature: ClassVar[bool] = False
-    """Where it goes beside the plain options (temperature, top-k and so on): before them what
-    penalises or forbids symbols, after them what filters a distribution."""
+    """Whether the plain options (temperature, top-k and so on) come after it: true of what
+    penalises or forbids symbols, false of what filters a distribution."""
 
     def __init__(self, vocabulary: Vocabulary, options: Any) -> None:
         self.vocabulary = vocabulary

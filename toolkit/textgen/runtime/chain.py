@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +36,12 @@ class Link:
 
     @property
     def in_graph(self) -> bool:
-        return isinstance(self.sampler, GraphSampler)
+        """Whether it has a graph form that is no older than its numpy form: a subclass that
+        overrides ``adjust`` or ``accept`` alone runs by what it overrides."""
+        return isinstance(self.sampler, GraphSampler) and all(
+            _maker(self.sampler, graph) <= _maker(self.sampler, plain)
+            for plain, graph in (("adjust", "adjust_graph"), ("accept", "accept_graph"))
+        )
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -62,6 +68,12 @@ class Link:
         # by what is declared: a float option may hold a whole number
         declared = {info.name: info.type for info in describe(type(self.sampler).Options)}
         return {n: np.int64 if declared[n] is int else np.float32 for n in self.numbers}
+
+
+def _maker(sampler: Sampler, method: str) -> int:
+    """How far up its classes the one stands that defines the method."""
+    classes = type(sampler).__mro__
+    return next((n for n, owner in enumerate(classes) if method in vars(owner)), len(classes))
 
 
 class Chain:
@@ -145,13 +157,13 @@ def build_chain(
     *,
     ends: bool,
 ) -> Chain:
-    """The chain of ``choices`` in their order, those of the ``plain`` options among them where each
-    says. Raises UserError for unknown samplers and impossible options."""
+    """The chain of ``choices`` in their order; those of the ``plain`` options come after the first
+    of them that penalise or forbid. Raises UserError for unknown samplers and impossible options.
+    """
     between = [_link(vocabulary, load, choice) for choice in plain]
     links = [_link(vocabulary, load, choice) for choice in choices]
-    before = [link for link in links if link.sampler.before_temperature]
-    after = [link for link in links if not link.sampler.before_temperature]
-    return Chain([*before, *between, *after] if plain else links, vocabulary, ends=ends)
+    before = list(itertools.takewhile(lambda link: link.sampler.before_temperature, links))
+    return Chain([*before, *between, *links[len(before) :]], vocabulary, ends=ends)
 
 
 def _link(vocabulary: Vocabulary, load: Loader, choice: SamplerChoice) -> Link:

@@ -32,14 +32,14 @@ class Line:
     """Whether it was longer than ``LONGEST``, and the rest left out."""
 
 
-def line_batches(stream: BinaryIO) -> Iterator[list[Line]]:
-    """Batches of lines in order; what is not UTF-8 is replaced.
+def line_batches(stream: BinaryIO, encoding: str = "utf-8") -> Iterator[list[Line]]:
+    """Batches of lines in order; what cannot be decoded is replaced.
 
     A thread reads ahead by a bounded number of lines, so memory is bounded too. An error of the
     stream is raised here.
     """
     lines: queue.Queue[Line | BaseException | None] = queue.Queue(_AHEAD)
-    threading.Thread(target=_read, args=(stream, lines), daemon=True).start()
+    threading.Thread(target=_read, args=(stream, encoding, lines), daemon=True).start()
     going = True
     while going:
         batch: list[Line] = []
@@ -64,10 +64,10 @@ def line_batches(stream: BinaryIO) -> Iterator[list[Line]]:
             yield batch
 
 
-def _read(stream: BinaryIO, lines: queue.Queue[Line | BaseException | None]) -> None:
+def _read(stream: BinaryIO, encoding: str, lines: queue.Queue[Line | BaseException | None]) -> None:
     try:
         for number, (data, cut) in enumerate(_pieces(stream), 1):
-            text = data.decode("utf-8", "replace").rstrip("\r\n")
+            text = data.decode(encoding, "replace").rstrip("\r\n")
             lines.put(Line(number, text[:LONGEST], cut or len(text) > LONGEST))
         lines.put(None)
     except Exception as error:

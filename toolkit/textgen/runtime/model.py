@@ -105,7 +105,8 @@ class Model:
         """
         token = self.check_ids(ids)
         logits, *following = self._session("step").run(None, {"token": token, **state})
-        return logits, dict(zip(state, following, strict=True))
+        names_in_order = (info.name for info in self.info.states)
+        return logits, dict(zip(names_in_order, following, strict=True))
 
     def generate(self, prompt: str = "", **options: Any) -> Generation:
         """New text that goes on from ``prompt``; the options are those of ``stream``."""
@@ -198,8 +199,8 @@ class Model:
         min_p: float | None = None,
         samplers: Sequence[SamplerChoice] = (),
     ) -> Chain:
-        """The chain of ``samplers`` and of the plain options: after those that penalise or forbid,
-        before the others."""
+        """The chain of ``samplers`` in their order; the plain options stand before the first that
+        neither penalises nor forbids."""
         plain = convenience(temperature, top_k, top_p, min_p)
         return build_chain(self.vocabulary, self._samplers, plain, samplers, ends=self.info.ends)
 

@@ -107,6 +107,9 @@ class RunFolder:
                 f"Another training is at work in {self.path}.", "Wait for it, or use --name."
             ) from None
         try:
+            # what a training that was killed had not finished writing
+            for left in self.path.glob("checkpoints/.*.part"):
+                left.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -121,6 +124,11 @@ def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path
         if not name or _NAME.search(name) or name.startswith("."):
             raise UserError(f"{name!r} cannot name a run.", "Use letters, digits, - and _.")
         path = runs / name
+        if name == "model":
+            raise UserError(
+                "A run cannot be named model: exported/model.onnx is always the newest.",
+                "Choose another name.",
+            )
         if path.exists():
             if not force:
                 raise UserError(f"The run {path} exists.", "Choose another name, or add --force.")

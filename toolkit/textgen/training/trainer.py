@@ -135,12 +135,13 @@ class Trainer:
             if self._threads:
                 self._threads.end(symbols)
             self._step += 1
-            if meter.due() or self._step == plan.steps:
+            # the last step is evaluated and sampled like any other
+            last = self._step == plan.steps
+            # a loss that is no number ends the training before anything is made of its weights
+            if meter.due() or last or any(self._step % n == 0 for n in (evaluate, write, save)):
                 self._seconds = time.perf_counter() - began
                 self._report(meter, rate, plan)
             pause = time.perf_counter()
-            # the last step is evaluated and sampled like any other
-            last = self._step == plan.steps
             if self._step % evaluate == 0 or last:
                 self._evaluate()
             if self._step % write == 0 or last:
