@@ -77,11 +77,6 @@ def bad_recipe(place):
     return "python-docs"
 
 
-LEFT = pytest.mark.xfail(
-    strict=True, reason="_state and the table's cells are read where no error is caught"
-)
-
-
 @pytest.mark.parametrize(
     ("words", "made"),
     [
@@ -89,9 +84,9 @@ LEFT = pytest.mark.xfail(
         ("runs", bad_run),
         ("runs", truncated_run),
         ("corpora", bad_recipe),
-        pytest.param("runs", metrics_without_steps, marks=LEFT),
-        pytest.param("runs", run_of_a_number, marks=LEFT),
-        pytest.param("models", model_of_a_number, marks=LEFT),
+        ("runs", metrics_without_steps),
+        ("runs", run_of_a_number),
+        ("models", model_of_a_number),
     ],
 )
 def test_one_that_cannot_be_read_hides_no_other(words, made, textgen_command, tmp_path):

@@ -47,7 +47,8 @@ class Registry:
         self._manager.add_hookspecs(hooks)
         self._modules: dict[str, ModuleType] = {}
         self._failures: dict[Entry, PluginFailure] = {}
-        self._warned: set[Entry] = set()
+        self._broken: dict[str, PluginFailure] = {}
+        self._warned: set[tuple[str, str, str]] = set()
         self._entries = sorted(entries, key=lambda e: (e.kind, e.name, not e.bundled, e.full_name))
         for file in files:
             self._add_file(file)
@@ -113,6 +114,12 @@ class Registry:
         try:
             return self._offered(entry)
         except PluginFailure as failure:
+            cause = failure.__cause__
+            if isinstance(cause, ModuleNotFoundError) and cause.name == "torch":
+                raise PluginError(
+                    f"The {kind} {name!r} needs torch, which this Python does not have.",
+                    'Install it: pip install "textgen-toolkit[train]"',
+                ) from cause
             source = entry.file or entry.distribution
             raise PluginError(
                 f"The {kind} {name!r} of {source} could not be loaded: {failure}",
@@ -154,8 +161,15 @@ class Registry:
     def _import(self, entry: Entry) -> ModuleType:
         if entry.module in self._modules:
             return self._modules[entry.module]
-        module = importlib.import_module(entry.module)
-        self._register(module, entry.full_name)
+        if entry.module in self._broken:  # it may promise several names, and runs once
+            raise self._broken[entry.module]
+        try:
+            with contained():
+                module = importlib.import_module(entry.module)
+                self._register(module, entry.full_name)
+        except PluginFailure as failure:
+            self._broken[entry.module] = failure
+            raise
         return module
 
     def _register(self, module: ModuleType, name: str) -> None:
@@ -187,8 +201,9 @@ class Registry:
         return offered
 
     def _warn_once(self, entry: Entry, reason: str) -> None:
-        if entry not in self._warned:
-            self._warned.add(entry)
+        told = (entry.distribution, entry.module, reason)
+        if told not in self._warned:
+            self._warned.add(told)
             self._warn(f"{entry.kind} {entry.name} of {entry.distribution} put aside: {reason}")
 
     def _add_file(self, file: Path) -> None:

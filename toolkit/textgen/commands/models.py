@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from textgen.commands.parameters import debug_option, json_option
+from textgen.commands.parameters import debug_option, json_option, word
 
 
 @click.group(invoke_without_command=True)
@@ -58,7 +58,7 @@ def _list(as_json: bool) -> None:
             info = model_file.read(path).info
             nats = info.losses.get("cold", {}).get("nats")
             loss = "" if nats is None else f"{nats:.4f}"
-            corpus_name = info.corpus["name"]
+            corpus_name = word(info.corpus["name"])
         except UserError as error:
             console.show_warning(error.problem)
             continue

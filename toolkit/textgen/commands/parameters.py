@@ -103,3 +103,10 @@ def parse_sampler(word: str) -> tuple[str, dict[str, str]]:
         )
     options = re.split(r",(?=\w+=)", word[len(name) + 1 :])
     return name, parse_assignments(options, "--sampler")
+
+
+def word(value: Any) -> str:
+    """What a file says of itself, which may be anything. Raises TypeError where it is no text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from textgen.commands.parameters import debug_option, json_option
+from textgen.commands.parameters import debug_option, json_option, word
 
 
 @click.group(invoke_without_command=True)
@@ -78,7 +78,8 @@ def _list(as_json: bool) -> None:
             losses = _losses(metrics)
             nats = losses.get("cold", {}).get("nats")
             loss = "" if nats is None else f"{nats:.4f}"
-            cell, corpus = described["cell"]["name"], described["corpus"]["name"]
+            cell, corpus = word(described["cell"]["name"]), word(described["corpus"]["name"])
+            state = _state(metrics)
         except UserError as error:
             console.show_warning(error.problem)
             continue
@@ -86,10 +87,9 @@ def _list(as_json: bool) -> None:
             console.show_warning(f"{run.path} says something strange of itself: {error!r}")
             continue
         if as_json:
-            state = {"losses": losses, "state": _state(metrics)}
-            tables.show_json({"run": run.name, **described, **state})
+            tables.show_json({"run": run.name, **described, "losses": losses, "state": state})
         else:
-            rows.append([run.name, cell, corpus, loss, _state(metrics)])
+            rows.append([run.name, cell, corpus, loss, state])
     if not as_json:
         columns = ("run", "cell", "corpus", "nats", "state")
         tables.show_table(columns, rows, empty="No runs yet. Start one: textgen train --cell lstm")
