@@ -271,3 +271,9 @@ def test_the_reader_of_a_stream_may_go(workplace):
     )
     assert done.stdout.splitlines()[-1] == "141", done.stderr
     assert "Fatal" not in done.stderr
+
+
+def test_lines_are_named_by_their_numbers(textgen_command, workplace):
+    (workplace / "gaps.txt").write_text("Belmaana\n\n\nJoliic\n", encoding="utf-8")
+    done = textgen_command("score", "--onnx", "names", "--lines", "gaps.txt")
+    assert [line.split("\t")[0] for line in done.out.splitlines()] == ["gaps.txt:1", "gaps.txt:4"]

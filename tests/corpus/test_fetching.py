@@ -357,3 +357,15 @@ def test_a_recipe_without_a_folder_has_no_paths(tmp_path: Path) -> None:
     mine = replace(recipe(tmp_path, 'path = "t"'), folder=None)
     with pytest.raises(UserError, match="lies in no folder"):
         open_recipe(mine, tmp_path)
+
+
+def test_a_path_s_text_that_was_edited_is_built_again(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "one.txt").write_text("first")
+    mine = recipe(tmp_path, 'path = "texts"')
+    before = open_recipe(mine, tmp_path / "cache")
+    assert open_recipe(mine, tmp_path / "cache").path == before.path
+    (tmp_path / "texts" / "one.txt").write_text("second, and longer")
+    after = open_recipe(mine, tmp_path / "cache")
+    built = after.path if after.path.is_file() else after.path / "one.txt"
+    assert built.read_text() == "second, and longer"

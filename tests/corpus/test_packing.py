@@ -519,3 +519,23 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     assert "1 " in result.stderr and "could not be written" in result.stderr
     left = [path for path in (tmp_path / "cache").rglob("*") if path.stat().st_size > 100]
     assert not [path for path in left if path.is_file()]
+
+
+def test_another_version_of_a_plugin_packs_again(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("some text to be packed " * 50)
+
+    def made(version: str) -> PackedCorpus:
+        reader = Text(str(tmp_path / "a.txt"), build_options(Text.Options, {}, "reader"))
+        options = build_options(Characters.Options, {}, "tokenizer")
+        return pack(
+            reader,
+            Characters,
+            "characters",
+            options,
+            DocumentSettings(),
+            tmp_path / "cache",
+            name="a",
+            plugins=[f"mine:characters {version}"],
+        )
+
+    assert made("1").folder == made("1").folder != made("2").folder

@@ -60,6 +60,10 @@ def open_corpus(
         name="stdin" if source == "-" else name,
         licence=licence,
         tokenizer_distribution=registry.find("tokenizer", tokenizer).distribution,
+        plugins=[
+            f"{entry.full_name} {entry.version} {entry.digest or ''}"
+            for entry in (registry.find("reader", reader), registry.find("tokenizer", tokenizer))
+        ],
         progress=progress,
     )
 

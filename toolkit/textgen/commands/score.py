@@ -65,9 +65,9 @@ def command(
     if above is not None:
         raise UserError("--above is for --stream.", "Add --stream, or leave it out.")
     rows = []
-    for name, texts in _texts(files, encoding, lines, registry):
-        for number, (text, score) in enumerate(zip(texts, model.score_all(texts), strict=True), 1):
-            where = f"{name}:{number}" if lines else name
+    for texts in _texts(files, encoding, lines, registry):
+        scores = model.score_all([text for _, text in texts])
+        for (where, text), score in zip(texts, scores, strict=True):
             if as_json:
                 tables.show_json(
                     {
@@ -155,17 +155,12 @@ def _opened(file: str) -> BinaryIO:
 
 def _texts(
     files: tuple[str, ...], encoding: str, lines: bool, registry: Any
-) -> Iterator[tuple[str, list[str]]]:
-    """Each file's name and its texts, read as a corpus would be."""
+) -> Iterator[list[tuple[str, str]]]:
+    """The names and texts of each file, read as a corpus would be."""
     from textgen.contracts.options import build_options
 
     reader_class = registry.load("reader", "lines" if lines else "text")
     for file in files:
         options = build_options(reader_class.Options, {"encoding": encoding}, "reader")
         reader = reader_class(file, options)  # kept: it owns what standard input is spooled to
-        documents = list(reader.documents())
-        if lines:
-            yield file, ["".join(document.pieces) for document in documents]
-        else:
-            for document in documents:
-                yield document.name, ["".join(document.pieces)]
+        yield [(document.name, "".join(document.pieces)) for document in reader.documents()]

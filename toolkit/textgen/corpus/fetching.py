@@ -293,7 +293,10 @@ def _folder(recipe: Recipe, cache: Path) -> Path:
     if source.kind == "standard_library":
         made_of.append(sys.version)
     if source.kind == "path":
-        made_of.append(str(recipe.folder))
+        place = (recipe.folder or Path()) / source.where
+        for path in _files(place) if place.is_dir() else [place] * place.is_file():
+            status = path.stat()
+            made_of += [str(path), str(status.st_size), str(status.st_mtime_ns)]
     key = hashlib.sha256("\0".join(made_of).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return cache / "corpora" / f"{recipe.name}-{key}"
 

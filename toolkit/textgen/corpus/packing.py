@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,15 @@ def pack(
     name: str,
     licence: str = "",
     tokenizer_distribution: str = "",
+    plugins: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> PackedCorpus:
     """The corpus of ``reader`` as ids, from ``cache`` where it was packed before.
 
-    ``name`` is the corpus's for people, a base name. The vocabulary is learnt from the whole text,
-    all splits. Raises UserError for a corpus that is missing, empty, binary, wrongly encoded, or of
-    one distinct symbol.
+    ``name`` is the corpus's for people, a base name; ``plugins`` tell the versions of the code that
+    reads and splits it, for another may find other symbols. The vocabulary is learnt from the whole
+    text, all splits. Raises UserError for a corpus that is missing, empty, binary, wrongly encoded,
+    or of one distinct symbol.
     """
     identity = {
         "format": packed.FORMAT,
@@ -63,6 +65,7 @@ def pack(
         "tokenizer": f"{tokenizer_class.__module__}.{tokenizer_class.__qualname__}",
         "tokenizer_options": options_dict(tokenizer_options),
         "settings": options_dict(settings),
+        "plugins": list(plugins),
         "name": name,
         "licence": licence,
     }
