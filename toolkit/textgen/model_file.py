@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ import numpy as np
 
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.tokenizer import Vocabulary
+from textgen.known_texts import KnownTexts
 from textgen.storage import write_bytes
 
 if TYPE_CHECKING:
@@ -88,6 +89,12 @@ class ModelInfo:
     """Bits a symbol of the held-out documents, by percentile (``p50``), where text ends."""
     weights: str = "float32"
     """``float32`` or ``int8``."""
+    template: str = ""
+    """Of the records it was trained on, such as ``{school}|{name}``; empty where there was none."""
+    fields: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    """What the fields of the template may be, of those that have few values."""
+    known: Mapping[str, Any] | None = None
+    """The documents of the corpus as a filter (see ``known_texts``), where texts end."""
     format: int = FORMAT
 
     @property
@@ -237,6 +244,8 @@ def _read_info(text: str, name: str) -> ModelInfo:
             raise ValueError("the boundary has text")
         for state in info.states:
             state.array(1)
+        if info.known is not None:
+            KnownTexts.from_json(info.known)
         return info
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(

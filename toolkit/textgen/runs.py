@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from textgen import shelf, sources
+from textgen import shelf, sources, template
 from textgen.contracts.cell import Cell
 from textgen.contracts.errors import UserError, unknown_name
 from textgen.contracts.options import build_options, options_dict
 from textgen.corpus.packed import PackedCorpus
+from textgen.corpus.splitting import SPLITS
 from textgen.export.exporter import describe, export
 from textgen.export.int8_file import export_int8
+from textgen.known_texts import LARGEST, KnownTexts
 from textgen.model_file import ModelInfo
 from textgen.registry import Registry
 from textgen.storage import copy
@@ -211,9 +214,23 @@ def _describe(
         training={**summary, "run": run.name, "settings": settings_dict(setup.settings)},
     )
     evaluator = _evaluator(setup.corpus)
-    if not info.ends or not evaluator.symbols:
+    if not info.ends:
         return info
-    return replace(info, percentiles=evaluator.percentiles(network))
+    info = replace(info, **_documents(setup.corpus))
+    return replace(info, percentiles=evaluator.percentiles(network)) if evaluator.symbols else info
+
+
+def _documents(corpus: PackedCorpus) -> dict[str, Any]:
+    """What a model of records knows of those it was trained on: a filter, and fields' values."""
+    count = sum(len(corpus.spans(split)) for split in SPLITS)
+    known = KnownTexts.of(corpus.texts(), count).to_json() if count <= LARGEST else None
+    symbols, described = corpus.vocabulary.symbols, corpus.template
+    texts = (
+        b"".join(symbols[i] for i in ids.tolist()).decode("utf-8", "replace")
+        for ids in itertools.islice(corpus.texts(), LARGEST)
+    )
+    fields = template.values(described, texts) if described else {}
+    return {"known": known, "template": described, "fields": fields}
 
 
 def _evaluator(corpus: PackedCorpus) -> Evaluator:

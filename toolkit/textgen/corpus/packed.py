@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,17 @@ class PackedCorpus:
     @property
     def vocabulary(self) -> Vocabulary:
         return self.tokenizer.vocabulary
+
+    @property
+    def template(self) -> str:
+        """Of its records, such as ``{school}|{name}``; empty where there is none."""
+        return str(self.meta.get("template", ""))
+
+    def texts(self) -> Iterator[np.ndarray]:
+        """The ids of every document or piece of one, of all splits."""
+        for split in SPLITS:
+            for start, end in self.spans(split).tolist():
+                yield self.ids[start:end]
 
     def spans(self, split: str) -> np.ndarray:
         """Half-open ranges [start, end) in ``ids``, int64 (n, 2), memory-mapped.

@@ -142,6 +142,7 @@ class _Packing:
             "boundary": vocabulary.boundary,
             "tokenizer_data": dict(tokenizer.to_json()),
             "documents": documents,
+            "template": getattr(self._reader.options, "template", ""),
             "split": split.to_json(),
             "counts": counts,
             "files": files,
