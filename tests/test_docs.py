@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SCRIPTS = Path(sys.executable).parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 BLOCK = re.compile(r"^```(?P<language>\w+)(?P<flags>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)(?P<target>[^)#]+)")
@@ -48,11 +49,11 @@ def test_python_examples(page, tmp_path):
 def test_console_examples(page, tmp_path):
     for block in blocks(page, "console"):
         for line in block.splitlines():
-            if line.startswith("$ textgen "):
-                words = shlex.split(line[len("$ textgen ") :], comments=True)
+            if line.startswith("$ "):
                 done = subprocess.run(
-                    [sys.executable, "-m", "textgen", *words],
+                    ["bash", "-c", line[len("$ ") :]],
                     cwd=tmp_path,
+                    env={**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
                     capture_output=True,
                     text=True,
                     timeout=300,

@@ -12,8 +12,8 @@ from step_models import BYTES, LETTERS, loaded, lstm, memory
 from textgen.contracts.errors import PluginError, UserError
 from textgen.contracts.options import build_options
 from textgen.contracts.sampler import Sampler
-from textgen.runtime import generation
-from textgen.runtime.generation import Limits
+from textgen.runtime import writer
+from textgen.runtime.writer import Limits
 
 MODEL = loaded(lstm())
 LINES = loaded(lstm(documents="lines", seed=3))
@@ -64,9 +64,9 @@ def test_chunks_join_to_the_text_and_begin_early():
 def test_the_size_of_chunks_changes_nothing(monkeypatch, first):
     options = {"samples": 4, "length": 150, "seed": 8, "stop": ("ab", "hh", "j.")}
     expected = LINES.generate("c", **options)
-    monkeypatch.setattr(generation, "_FIRST_CHUNK", first)
-    monkeypatch.setattr(generation, "_LARGEST_CHUNK", first)
-    monkeypatch.setattr(generation, "_PROMPT_CHUNK", 2)
+    monkeypatch.setattr(writer, "_FIRST_CHUNK", first)
+    monkeypatch.setattr(writer, "_BRIEF_CHUNK", first)
+    monkeypatch.setattr(writer, "_PROMPT_CHUNK", 2)
     found = LINES.generate("c", **options)
     assert (found.texts, found.ids, found.ended) == (
         expected.texts,

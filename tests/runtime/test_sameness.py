@@ -8,9 +8,9 @@ import pytest
 from awkward.samplers import Surprised, Tired
 from step_models import loaded, lstm, memory
 from textgen.contracts.options import build_options
-from textgen.runtime.generation import read_prompt
 from textgen.runtime.names import FREE
 from textgen.runtime.noise import noise
+from textgen.runtime.writer import read_prompt
 
 STREAMS, TURNS = 5, 60
 MODELS = {

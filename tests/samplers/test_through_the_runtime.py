@@ -13,9 +13,9 @@ from step_models import loaded, lstm
 from textgen.conformance.check_sampler import check_sampler
 from textgen.contracts.options import build_options
 from textgen.contracts.sampler import Sampler
-from textgen.runtime.generation import read_prompt
 from textgen.runtime.names import FREE
 from textgen.runtime.noise import noise
+from textgen.runtime.writer import read_prompt
 
 DRAWS, BATCH = 200_000, 10_000
 STREAMS, TURNS = 5, 60

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from textgen.api import export_run, load, open_corpus, resume, train
     from textgen.runs import Run
+    from textgen.runtime.wanted import Wanted
 
-__all__ = ["Run", "export_run", "load", "open_corpus", "resume", "train"]
+__all__ = ["Run", "Wanted", "export_run", "load", "open_corpus", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,6 +23,10 @@ def __getattr__(name: str) -> Any:
         from textgen.runs import Run
 
         return Run
+    if name == "Wanted":
+        from textgen.runtime.wanted import Wanted
+
+        return Wanted
     if name in __all__:
         from textgen import api
 

@@ -29,6 +29,29 @@ provider_option = click.option(
 )
 
 
+class Numbers(click.ParamType):
+    """A number, or several with commas between them: one a text."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self._kind = kind
+        self.name = "integer" if kind is int else "float"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"{self.name.upper()}[,...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | list[float]:
+        if not isinstance(value, str):
+            default: float = value
+            return default
+        try:
+            numbers = [self._kind(word) for word in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not a valid {self.name}, nor several with commas.", param, ctx)
+        return numbers if len(numbers) > 1 else numbers[0]
+
+
 def with_registry(function: Command) -> Command:
     """Adds ``--plugin``, ``--no-plugins`` and ``--debug``, and passes the ``registry``."""
 

@@ -23,6 +23,8 @@ def command(model: str | None, as_json: bool) -> None:
     file = model_file.read(path)
     if as_json:
         content = json.loads(file.info.to_json())
+        if content["known"]:
+            del content["known"]["bits"]  # a filter, which tells a reader nothing
         tables.show_json({"file": path.name, "digest": file.digest, **content})
         return
     tables.show_details(_details(file, path.name, len(file.data)))
@@ -55,6 +57,11 @@ def _details(file: Any, name: str, size: int) -> dict[str, str]:
     if info.percentiles:
         bits = ", ".join(f"{name} {value:.2f}" for name, value in info.percentiles.items())
         details["held-out texts"] = f"{bits} bits a symbol"
+    if info.template:
+        details["template"] = info.template
+        details |= {f"field {name}": ", ".join(values) for name, values in info.fields.items()}
+    if info.known:
+        details["texts known"] = f"{figures.count(info.known['texts'])}, for generate --new"
     if "steps" in training:
         pace = figures.duration(training["seconds"])
         details["training"] = (

@@ -18,10 +18,10 @@ from textgen.export.int8_file import in_int8
 from textgen.export.step_graph import build_step_graph
 from textgen.model_file import ModelInfo
 from textgen.runtime.chain import Chain
-from textgen.runtime.generation import read_prompt
 from textgen.runtime.loop_graph import FREE
 from textgen.runtime.model import Model
 from textgen.runtime.noise import noise
+from textgen.runtime.writer import read_prompt
 from textgen.training.network import Network
 
 

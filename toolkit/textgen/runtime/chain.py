@@ -18,7 +18,14 @@ from textgen.contracts.sampler import GraphSampler, Sampler, SamplerState
 from textgen.contracts.tokenizer import Vocabulary
 
 SamplerChoice = Sampler | str | tuple[str, Mapping[str, Any]]
-"""A sampler, its name, or its name and options."""
+"""A sampler, its name, or its name and options. An option that is a number may be a list of them,
+one a stream."""
+
+Options = list[dict[str, np.ndarray]]
+"""The run-time options of a chain's links, (B, 1) each."""
+
+Number = float | Sequence[float]
+"""A number, or one a stream."""
 
 Loader = Callable[[str], type[Sampler]]
 
@@ -33,6 +40,8 @@ class Link:
     given: bool = False
     """Whether the sampler is an object of the caller's, which may differ from others of its class
     in more than its options."""
+    several: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    """The options that differ between streams."""
 
     @property
     def in_graph(self) -> bool:
@@ -57,14 +66,24 @@ class Link:
         return (type(self.sampler), tuple(fixed), tuple(self.sampler.state_shapes().items()))
 
     def values(self, streams: int) -> dict[str, np.ndarray]:
-        """The run-time options of ``streams`` rows, (B, 1) each."""
-        return {
-            name: np.full((streams, 1), getattr(self.sampler.options, name), dtype)
-            for name, dtype in self._dtypes.items()
-        }
+        """The run-time options of ``streams`` rows, (B, 1) each.
+
+        Raises UserError where an option was given for another number of streams.
+        """
+        values = {}
+        for name, dtype in self.dtypes.items():
+            given = self.several.get(name, (getattr(self.sampler.options, name),) * streams)
+            if len(given) != streams:
+                raise UserError(
+                    f"{name} has {len(given)} values for {_counted(streams)}.",
+                    "Give one for all, or one for each.",
+                )
+            values[name] = np.array(given, dtype)[:, None]
+        return values
 
     @cached_property
-    def _dtypes(self) -> dict[str, Any]:
+    def dtypes(self) -> dict[str, Any]:
+        """The types of the run-time options."""
         # by what is declared: a float option may hold a whole number
         declared = {info.name: info.type for info in describe(type(self.sampler).Options)}
         return {n: np.int64 if declared[n] is int else np.float32 for n in self.numbers}
@@ -104,14 +123,20 @@ class Chain:
         """Equal for chains whose graphs are the same."""
         return (self.ends, *(link.key for link in self.links))
 
-    def options(self, streams: int) -> list[dict[str, np.ndarray]]:
+    @property
+    def differs(self) -> bool:
+        """Whether an option differs between streams."""
+        return any(link.several for link in self.links)
+
+    def options(self, streams: int) -> Options:
+        """The run-time options of ``streams`` rows."""
         return [link.values(streams) for link in self.links]
 
     def initial_state(self, streams: int) -> list[SamplerState]:
         return [link.sampler.initial_state(streams) for link in self.links]
 
     def adjust(
-        self, logits: np.ndarray, states: list[SamplerState], options: list[dict[str, np.ndarray]]
+        self, logits: np.ndarray, states: list[SamplerState], options: Options
     ) -> np.ndarray:
         """The whole chain in numpy; the boundary is forbidden first where text does not end."""
         logits = self.allowed(logits)
@@ -132,7 +157,7 @@ class Chain:
         number: int,
         logits: np.ndarray,
         states: list[SamplerState],
-        options: list[dict[str, np.ndarray]],
+        options: Options,
     ) -> np.ndarray:
         """One sampler of the chain, in numpy."""
         sampler = self.links[number].sampler
@@ -168,25 +193,45 @@ def build_chain(
 
 def _link(vocabulary: Vocabulary, load: Loader, choice: SamplerChoice) -> Link:
     if isinstance(choice, Sampler):
-        sampler = choice
-    else:
-        name, given = (choice, {}) if isinstance(choice, str) else choice
-        plugin = load(name)
-        options = build_options(plugin.Options, given, f"sampler {name!r}")
-        sampler = plugin(vocabulary, options)
-    return Link(sampler, numbers_of(type(sampler).Options), sampler is choice)
+        return Link(choice, numbers_of(type(choice).Options), given=True)
+    name, given = (choice, {}) if isinstance(choice, str) else choice
+    plugin = load(name)
+    several = {n: v for n, v in given.items() if isinstance(v, list | tuple)}
+    if empty := [option for option, values in several.items() if not values]:
+        raise UserError(f"{empty[0]} of the sampler {name!r} is an empty list.", "Give a number.")
+    owner = f"sampler {name!r}"
+    options = build_options(
+        plugin.Options, {**given, **{n: v[0] for n, v in several.items()}}, owner
+    )
+    numbers = numbers_of(plugin.Options)
+    if unfit := sorted(several.keys() - set(numbers)):
+        raise UserError(
+            f"{unfit[0]} of the {owner} is one for all streams.", "Give one value, not a list."
+        )
+    checked = {
+        option: tuple(
+            getattr(build_options(plugin.Options, {option: value}, owner), option)
+            for value in values
+        )
+        for option, values in several.items()
+    }
+    return Link(plugin(vocabulary, options), numbers, several=checked)
 
 
 def convenience(
-    temperature: float, top_k: int | None, top_p: float | None, min_p: float | None
+    temperature: Number, top_k: Number | None, top_p: Number | None, min_p: Number | None
 ) -> list[SamplerChoice]:
     """The samplers of the plain options, in transformers' order. Temperature 0 is greedy."""
     if temperature == 0:
         return ["greedy"]
-    if not (temperature > 0 and np.isfinite(temperature)):
-        raise UserError(
-            f"The temperature cannot be {temperature:g}.", "It is 0 or more; 0.8 is usual."
-        )
+    for value in temperature if isinstance(temperature, Sequence) else [temperature]:
+        if not (value > 0 and np.isfinite(value)):
+            raise UserError(
+                f"The temperature cannot be {value:g}.",
+                "It is 0 or more; 0.8 is usual."
+                if temperature is value
+                else "Of several, each is above 0; 0 alone is always the likeliest symbol.",
+            )
     chosen: list[SamplerChoice] = [("temperature", {"temperature": temperature})]
     if temperature == 1:
         chosen = []
@@ -197,6 +242,10 @@ def convenience(
     if min_p is not None:
         chosen.append(("min-p", {"p": min_p}))
     return chosen
+
+
+def _counted(streams: int) -> str:
+    return "1 text" if streams == 1 else f"{streams} texts"
 
 
 def numbers_of(options: type) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from textgen.contracts.errors import PluginError
 from textgen.contracts.sampler import SamplerState
 from textgen.model_file import ModelFile
 from textgen.runtime import names
-from textgen.runtime.chain import Chain
+from textgen.runtime.chain import Chain, Options
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -41,6 +41,17 @@ class Cursor:
             [{n: value[chosen] for n, value in state.items()} for state in self.samplers],
         )
 
+    def beside(self, other: Cursor) -> Cursor:
+        """These streams and then ``other``'s."""
+        return Cursor(
+            np.concatenate([self.token, other.token]),
+            {n: np.concatenate([v, other.states[n]]) for n, v in self.states.items()},
+            [
+                {n: np.concatenate([v, theirs[n]]) for n, v in state.items()}
+                for state, theirs in zip(self.samplers, other.samplers, strict=True)
+            ],
+        )
+
 
 class Engine(Protocol):
     """Runs turns."""
@@ -53,11 +64,17 @@ class Engine(Protocol):
         """How many threads compute, for people."""
 
     def write(
-        self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray
+        self,
+        cursor: Cursor,
+        chain: Chain,
+        forced: np.ndarray,
+        noise: np.ndarray,
+        options: Options | None = None,
     ) -> tuple[np.ndarray, Cursor]:
         """N turns: ``forced`` (N, B) symbols, or draws where it is FREE, with ``noise`` (N, B).
 
-        Returns the ids (N, B) and where the streams stand then.
+        ``options`` are the samplers' where they differ between streams. Returns the ids (N, B) and
+        where the streams stand then.
         """
 
 
@@ -83,7 +100,12 @@ class LoopEngine:
         return self._session.threads
 
     def write(
-        self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray
+        self,
+        cursor: Cursor,
+        chain: Chain,
+        forced: np.ndarray,
+        noise: np.ndarray,
+        options: Options | None = None,
     ) -> tuple[np.ndarray, Cursor]:
         feed: dict[str, Any] = {
             names.TOKEN: cursor.token,
@@ -92,7 +114,7 @@ class LoopEngine:
         }
         feed |= {names.state(name): value for name, value in cursor.states.items()}
         links = range(len(chain.links))
-        feed |= _sampler_feed(links, cursor.samplers, chain.options(forced.shape[1]))
+        feed |= _sampler_feed(links, cursor.samplers, options or chain.options(forced.shape[1]))
         values = self._session.run(None, feed, forced.size)
         results = dict(zip(self._session.outputs, values, strict=True))
         samplers = [
@@ -134,10 +156,15 @@ class StepEngine:
         return f"{options.intra_op_num_threads} threads"
 
     def write(
-        self, cursor: Cursor, chain: Chain, forced: np.ndarray, noise: np.ndarray
+        self,
+        cursor: Cursor,
+        chain: Chain,
+        forced: np.ndarray,
+        noise: np.ndarray,
+        options: Options | None = None,
     ) -> tuple[np.ndarray, Cursor]:
         written = np.empty_like(forced)
-        options = chain.options(forced.shape[1])
+        options = options or chain.options(forced.shape[1])
         for turn, (wanted, numbers) in enumerate(zip(forced, noise, strict=True)):
             logits, *states = self._step.run(None, {"token": cursor.token, **cursor.states})
             adjusted = self._adjust(chain, logits, cursor.samplers, options)
@@ -157,7 +184,7 @@ class StepEngine:
         chain: Chain,
         logits: np.ndarray,
         samplers: list[SamplerState],
-        options: list[dict[str, np.ndarray]],
+        options: Options,
     ) -> np.ndarray:
         logits = chain.allowed(logits)
         for stretch in self._stretches:
@@ -182,7 +209,7 @@ class StepEngine:
         ids: np.ndarray,
         logprobs: np.ndarray,
         samplers: list[SamplerState],
-        options: list[dict[str, np.ndarray]],
+        options: Options,
     ) -> list[SamplerState]:
         following = list(samplers)
         for stretch in self._stretches:
@@ -201,7 +228,7 @@ class StepEngine:
 
 
 def _sampler_feed(
-    links: Sequence[int], samplers: list[SamplerState], options: list[dict[str, np.ndarray]]
+    links: Sequence[int], samplers: list[SamplerState], options: Options
 ) -> dict[str, np.ndarray]:
     """The states and run-time options of some links, by their names in graphs."""
     feed = {}

@@ -1,9 +1,11 @@
-"""Generation: streams of text from an engine, in chunks that come early."""
+"""Generation: texts from an engine, in chunks that come early, and what they were in the end."""
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,26 +13,11 @@ import numpy as np
 
 from textgen.contracts.errors import UserError
 from textgen.contracts.tokenizer import Vocabulary
-from textgen.runtime.chain import Chain
+from textgen.runtime.chain import Options
 from textgen.runtime.encoding import Decoder
-from textgen.runtime.engine import Cursor, Engine
-from textgen.runtime.names import FREE
-from textgen.runtime.noise import SEEDS, noise
-
-_FIRST_CHUNK, _LARGEST_CHUNK = 16, 256
-_PROMPT_CHUNK = 4096
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A piece of one stream's text, as it comes."""
-
-    stream: int
-    text: str
-    ids: tuple[int, ...]
-    """The symbols read, up to the one that completes a stop string; the text may come later."""
-    ended: str | None = None
-    """Why the stream ends with this chunk: ``length``, ``boundary`` or ``stop``."""
+from textgen.runtime.engine import Cursor
+from textgen.runtime.noise import SEEDS
+from textgen.runtime.writer import ROWS, Chunk, Limits, Stream, Writer
 
 
 @dataclass(frozen=True)
@@ -41,11 +28,15 @@ class Generation:
     texts: tuple[str, ...]
     ids: tuple[tuple[int, ...], ...]
     ended: tuple[str, ...]
-    seed: int
+    """Why each text ends: ``length``, ``boundary``, ``stop``, or ``refused`` where no try was as
+    wanted; that text is empty."""
+    seed: int | tuple[int, ...]
     symbols: int
     seconds: float
     unknown: tuple[str, ...] = ()
     """What the prompt held that the model has no symbol for; it was left out."""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """How many tries were refused, by reason."""
 
     @property
     def text(self) -> str:
@@ -63,46 +54,13 @@ class Generation:
             "texts": list(self.texts),
             "ids": [list(numbers) for numbers in self.ids],
             "ended": list(self.ended),
-            "seed": self.seed,
+            "seed": list(self.seed) if isinstance(self.seed, tuple) else self.seed,
             "symbols": self.symbols,
             "seconds": self.seconds,
             "symbols_per_second": self.symbols_per_second,
             "unknown": list(self.unknown),
+            "refused": dict(self.refused),
         }
-
-
-@dataclass(frozen=True)
-class Rest:
-    """Where a stream stands when it has ended: at ``cursor``, with ``ids`` still to be read."""
-
-    cursor: Cursor
-    ids: np.ndarray
-
-
-@dataclass
-class _Stream:
-    """What is known of one stream while it is written."""
-
-    number: int
-    decoder: Decoder
-    goes_on: bool
-    """Whether more may be written after ``length``: half a character then stays held back."""
-    held: str = ""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a text ends: after ``length`` symbols, at the boundary, or before a ``stop`` string."""
-
-    length: int
-    stop: tuple[str, ...] = ()
-    boundary: bool = False
-
-    def __post_init__(self) -> None:
-        if self.length < 0:
-            raise UserError(f"The length cannot be {self.length}.", "It is 0 or more.")
-        if any(not text for text in self.stop):
-            raise UserError("A stop string is empty.", "Leave it out, or write what to stop at.")
 
 
 def check_seed(seed: int) -> int:
@@ -112,117 +70,82 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def read_prompt(engine: Engine, chain: Chain, cursor: Cursor, ids: np.ndarray) -> Cursor:
-    """Where the streams stand once each has read ``ids`` (T,)."""
-    streams = len(cursor.token)
-    for first in range(0, len(ids), _PROMPT_CHUNK):
-        forced = np.repeat(ids[first : first + _PROMPT_CHUNK, None], streams, axis=1)
-        _, cursor = engine.write(cursor, chain, forced, np.zeros(forced.shape, np.float32))
-    return cursor
+def check_seeds(seed: int | Sequence[int] | None, samples: int) -> int | tuple[int, ...]:
+    """The seed, drawn where it is None, or one for each sample. Raises UserError."""
+    if seed is None:
+        return secrets.randbelow(1 << 32)
+    if not isinstance(seed, Sequence):
+        return check_seed(seed)
+    if len(seed) != samples:
+        raise UserError(
+            f"There are {len(seed)} seeds for {samples} samples.",
+            "Give one for all, or one for each.",
+        )
+    return tuple(map(check_seed, seed))
 
 
-def write(
-    engine: Engine,
-    chain: Chain,
-    cursor: Cursor,
+def how_many(samples: int | None, *given: Any) -> int:
+    """The number of samples: as said, or else as many as the longest list that was ``given``."""
+    if samples is None:
+        return max((len(v) for v in given if isinstance(v, list | tuple)), default=1)
+    if samples < 1:
+        raise UserError(f"The number of samples cannot be {samples}.", "It is 1 or more.")
+    return samples
+
+
+def build_streams(
+    samples: int,
+    seed: int | Sequence[int],
+    limits: Sequence[Limits],
+    options: Options | None,
     vocabulary: Vocabulary,
-    limits: Limits,
-    *,
-    seed: int,
-    positions: Sequence[int],
-    decoders: Sequence[Decoder] | None = None,
-) -> Generator[Chunk, None, list[Rest]]:
-    """The texts that go on from ``cursor``, one stream a row, as they come.
+) -> list[Stream]:
+    """The streams of so many samples: those of one seed, numbered, or the first of each seed.
 
-    ``positions`` are how many symbols each stream has drawn before; they place its noise. A stream
-    that has ended leaves the batch. ``decoders`` are given where the texts are to be gone on with:
-    they keep half a character until then. Returns where each stream stands at its end.
+    ``limits`` are one for all or one a sample; ``options`` are (samples, 1) each.
     """
-    rows = range(len(cursor.token))
-    goes_on = decoders is not None
-    given = decoders or [Decoder(vocabulary) for _ in rows]
-    streams = [_Stream(number, given[number], goes_on) for number in rows]
-    rests = [Rest(cursor.rows(np.array([n])), np.zeros(0, np.int64)) for n in rows]
-    done, size = 0, _FIRST_CHUNK
-    while streams and done < limits.length:
-        turns = min(size, limits.length - done)
-        numbers = np.array([stream.number for stream in streams])
-        places = np.array([positions[n] for n in numbers])[None, :] + np.arange(turns)[:, None]
-        random = noise(seed, numbers, places + done)
-        forced = np.full((turns, len(streams)), FREE, np.int64)
-        before = cursor
-        ids, cursor = engine.write(before, chain, forced, random)
-        done += turns
-        going = []
-        for column, stream in enumerate(streams):
-            chunk = _advance(stream, ids[:, column], limits, vocabulary, done)
+    return [
+        Stream(
+            sample=n,
+            limits=limits[n % len(limits)],
+            decoder=Decoder(vocabulary),
+            seed=seed[n] if isinstance(seed, Sequence) else seed,
+            number=0 if isinstance(seed, Sequence) else n,
+            options=options
+            and [{name: value[n : n + 1] for name, value in link.items()} for link in options],
+        )
+        for n in range(samples)
+    ]
+
+
+def stops_of(stop: Sequence[str] | Sequence[Sequence[str]], samples: int) -> list[tuple[str, ...]]:
+    """The stop strings of all samples, or of each. Raises UserError where they are of another
+    number of samples."""
+    if isinstance(stop, str) or all(isinstance(text, str) for text in stop):
+        return [(stop,) if isinstance(stop, str) else tuple(map(str, stop))]
+    if len(stop) != samples:
+        raise UserError(
+            f"There are stop strings for {len(stop)} of {samples} samples.",
+            "Give the same to all, or a list to each.",
+        )
+    return [(own,) if isinstance(own, str) else tuple(own) for own in stop]
+
+
+def write(writer: Writer, origin: Cursor, streams: Sequence[Stream]) -> Iterator[Chunk]:
+    """The texts of ``streams`` as they come. Each goes on from its row of ``origin``, or all from
+    the only one.
+
+    A stream that has ended leaves the batch, and one that waited for a row begins.
+    """
+    waiting = deque(enumerate(streams))
+    while waiting or writer.streams:
+        free = min(ROWS - len(writer.streams), len(waiting))
+        chosen = [waiting.popleft() for _ in range(free)]
+        rows = np.array([place for place, _ in chosen], np.int64) % len(origin.token)
+        writer.begin([stream for _, stream in chosen], origin.rows(rows))
+        for _, chunk, _ in writer.turn():
             if chunk.text or chunk.ended or chunk.ids:
                 yield chunk
-            if not chunk.ended:
-                going.append(column)
-                continue
-            row, read = np.array([column]), np.array(chunk.ids, np.int64)
-            whole = len(read) == turns
-            rests[stream.number] = (
-                Rest(cursor.rows(row), read[:0]) if whole else Rest(before.rows(row), read)
-            )
-        if len(going) < len(streams):
-            streams = [streams[column] for column in going]
-            cursor = cursor.rows(np.array(going, np.int64))
-        size = min(2 * size, _LARGEST_CHUNK)
-    if limits.length == 0:
-        yield from (Chunk(stream.number, "", (), "length") for stream in streams)
-    return rests
-
-
-def _advance(
-    stream: _Stream, ids: np.ndarray, limits: Limits, vocabulary: Vocabulary, done: int
-) -> Chunk:
-    """The stream's next text, cut where it ends; what may begin a stop string is held back."""
-    ended = None
-    if limits.boundary and (at := np.flatnonzero(ids == vocabulary.boundary)).size:
-        ids, ended = ids[: at[0]], "boundary"
-    elif done >= limits.length:
-        ended = "length"
-    text, read = _read_until_stop(stream, ids, limits.stop)
-    if read is not None:
-        ids, ended = ids[:read], "stop"
-    elif ended == "boundary" or (ended and not stream.goes_on):
-        text += stream.decoder.end()
-    stream.held = ""
-    if not ended:
-        keep = max((_overlap(text, stop) for stop in limits.stop), default=0)
-        stream.held = text[len(text) - keep :]
-        text = text[: len(text) - keep]
-    return Chunk(stream.number, text, tuple(ids.tolist()), ended)
-
-
-def _read_until_stop(
-    stream: _Stream, ids: np.ndarray, stops: Sequence[str]
-) -> tuple[str, int | None]:
-    """The text of ``ids`` before the first stop string that is complete, and how many of them
-    complete it; None where none does.
-
-    Symbol by symbol, so that where a text ends does not depend on how it comes in chunks.
-    """
-    if not stops:
-        return stream.held + stream.decoder.feed(ids), None
-    text = stream.held
-    for read in range(1, len(ids) + 1):
-        before = len(text)
-        text += stream.decoder.feed(ids[read - 1 : read])
-        places = (text.find(stop, max(0, before - len(stop) + 1)) for stop in stops)
-        if found := [place for place in places if place >= 0]:
-            return text[: min(found)], read
-    return text, None
-
-
-def _overlap(text: str, stop: str) -> int:
-    """How much of the end of ``text`` may be the beginning of ``stop``."""
-    for size in range(min(len(text), len(stop) - 1), 0, -1):
-        if text.endswith(stop[:size]):
-            return size
-    return 0
 
 
 @dataclass
@@ -230,7 +153,7 @@ class Collector:
     """Gathers chunks into a Generation."""
 
     streams: int
-    seed: int
+    seed: int | tuple[int, ...]
     prompt: str
     unknown: tuple[str, ...]
     began: float = field(default_factory=time.perf_counter)
@@ -239,10 +162,12 @@ class Collector:
         texts: list[list[str]] = [[] for _ in range(self.streams)]
         ids: list[list[int]] = [[] for _ in range(self.streams)]
         ended = [""] * self.streams
+        refused: Counter[str] = Counter()
         for chunk in chunks:
             texts[chunk.stream].append(chunk.text)
             ids[chunk.stream].extend(chunk.ids)
             ended[chunk.stream] = chunk.ended or ended[chunk.stream]
+            refused.update(chunk.refused)
         return Generation(
             prompt=self.prompt,
             texts=tuple("".join(parts) for parts in texts),
@@ -252,4 +177,5 @@ class Collector:
             symbols=sum(map(len, ids)),
             seconds=time.perf_counter() - self.began,
             unknown=self.unknown,
+            refused=dict(refused),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,27 +11,44 @@ import numpy as np
 
 from textgen.contracts.errors import UserError
 from textgen.contracts.tokenizer import Tokenizer, Vocabulary
+from textgen.known_texts import LARGEST, KnownTexts
 from textgen.model_file import ModelFile, ModelInfo
 from textgen.runtime import names
-from textgen.runtime.chain import Chain, Loader, SamplerChoice, build_chain, convenience
+from textgen.runtime.chain import (
+    Chain,
+    Loader,
+    Number,
+    Options,
+    SamplerChoice,
+    build_chain,
+    convenience,
+)
 from textgen.runtime.encoding import longest_match
 from textgen.runtime.engine import Cursor, Engine, LoopEngine, StepEngine, Stretch, start
 from textgen.runtime.generation import (
-    Chunk,
     Collector,
     Generation,
-    Limits,
+    build_streams,
     check_seed,
-    read_prompt,
+    check_seeds,
+    how_many,
+    stops_of,
     write,
 )
 from textgen.runtime.scoring import Nats, Score, read_texts
 from textgen.runtime.session import Session
+from textgen.runtime.tries import Judge, write_wanted
+from textgen.runtime.wanted import ANYTHING, Wanted
+from textgen.runtime.writer import Chunk, Limits, Stream, Writer, read_prompt
+from textgen.template import beginning
 
 if TYPE_CHECKING:
     import onnx
 
     from textgen.runtime.sessions import PacedSession
+
+SEVERAL = ("seed", "temperature", "top_k", "top_p", "min_p")
+"""Options that may be lists of one a sample."""
 
 KEPT_CHAINS = 8
 """Chains of samplers whose graphs are kept; the one not used for longest goes first."""
@@ -110,48 +127,77 @@ class Model:
 
     def generate(self, prompt: str = "", **options: Any) -> Generation:
         """New text that goes on from ``prompt``; the options are those of ``stream``."""
-        seed = options.pop("seed", None)
-        seed = secrets.randbelow(1 << 32) if seed is None else check_seed(seed)
+        several = (options.get(name) for name in SEVERAL)
+        samples = how_many(options.pop("samples", None), *several)
+        seed = check_seeds(options.pop("seed", None), samples)
         unknown = tuple(self.encode(prompt)[1])
-        collector = Collector(options.get("samples", 1), seed, prompt, unknown)
-        return collector.collect(self.stream(prompt, seed=seed, **options))
+        collector = Collector(samples, seed, prompt, unknown)
+        return collector.collect(self.stream(prompt, samples=samples, seed=seed, **options))
 
     def stream(
         self,
         prompt: str = "",
         *,
         length: int = 500,
-        samples: int = 1,
-        temperature: float = 0.8,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        seed: int | None = None,
-        stop: Sequence[str] = (),
+        samples: int | None = None,
+        temperature: Number = 0.8,
+        top_k: Number | None = None,
+        top_p: Number | None = None,
+        min_p: Number | None = None,
+        seed: int | Sequence[int] | None = None,
+        stop: Sequence[str] | Sequence[Sequence[str]] = (),
         samplers: Sequence[SamplerChoice] = (),
+        wanted: Wanted = ANYTHING,
+        given: Mapping[str, str] | None = None,
     ) -> Iterator[Chunk]:
         """The text as it comes, ``samples`` of them side by side; sample n is stream n of the seed.
 
-        A model of lines or records ends its text at the boundary; one of running text never writes
-        the boundary and goes on to ``length`` symbols. Raises UserError for impossible options.
+        Temperature, top_k, top_p, min_p, the samplers' numbers and the seed may be lists of one a
+        sample; a sample with a seed of its own is stream 0 of that seed. ``stop`` may be a list of
+        lists. A model of lines or records ends its text at the boundary; one of running text never
+        writes the boundary and goes on to ``length`` symbols. Texts that are not as ``wanted`` are
+        refused and tried again, and come whole. ``given`` fields of the template stand before the
+        prompt and are no part of the text. Raises UserError for impossible options.
         """
+        samples = how_many(samples, seed, temperature, top_k, top_p, min_p)
         chain = self.chain(temperature, top_k, top_p, min_p, samplers)
-        limits = Limits(length, tuple(stop), boundary=chain.ends)
-        if samples < 1:
-            raise UserError(f"The number of samples cannot be {samples}.", "It is 1 or more.")
-        seed = secrets.randbelow(1 << 32) if seed is None else check_seed(seed)
-        return self._stream(prompt, chain, limits, samples, seed)
+        longest = length if wanted.max_length is None else min(length, wanted.max_length + 1)
+        limits = [Limits(longest, own, chain.ends) for own in stops_of(stop, samples)]
+        options = chain.options(samples) if chain.differs else None
+        seeds = check_seeds(seed, samples)
+        streams = build_streams(samples, seeds, limits, options, self.vocabulary)
+        before = beginning(self.info.template, self.info.fields, given) if given else ""
+        ids, _ = self.encode(before + prompt)
+        judge = Judge(wanted, self.info.ends, prompt, ids, self._known if wanted.new else None)
+        return self._stream(chain, streams, options, judge)
 
     def _stream(
-        self, prompt: str, chain: Chain, limits: Limits, samples: int, seed: int
+        self, chain: Chain, streams: Sequence[Stream], options: Options | None, judge: Judge
     ) -> Iterator[Chunk]:
         engine = self.engine(chain)
-        ids, _ = self.encode(prompt)
-        cursor = read_prompt(engine, chain, self.start(chain, 1), ids)
-        cursor = cursor.rows(np.zeros(samples, np.int64))
-        yield from write(
-            engine, chain, cursor, self.vocabulary, limits, seed=seed, positions=[0] * samples
-        )
+        # one row reads the prompt for all, unless they read it in different ways
+        origin = self.start(chain, len(streams) if options else 1)
+        origin = read_prompt(engine, chain, origin, judge.before, options)
+        writer = Writer(engine, chain, self.vocabulary, briefly=chain.ends)
+        if judge.wanted.anything:
+            yield from write(writer, origin, streams)
+        else:
+            yield from write_wanted(writer, origin, streams, judge)
+
+    @cached_property
+    def _known(self) -> KnownTexts:
+        """The documents of the corpus. Raises UserError where the model does not hold them."""
+        if not self.info.ends:
+            raise UserError(
+                "The model writes running text, of which no text is a whole document.",
+                "--new is for models of lines or records.",
+            )
+        if self.info.known is None:
+            raise UserError(
+                "The model does not hold the texts of its corpus: they were too many.",
+                f"--new is for corpora of up to {LARGEST:,} texts.",
+            )
+        return KnownTexts.from_json(self.info.known)
 
     def session(
         self,
@@ -193,10 +239,10 @@ class Model:
 
     def chain(
         self,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
+        temperature: Number = 1.0,
+        top_k: Number | None = None,
+        top_p: Number | None = None,
+        min_p: Number | None = None,
         samplers: Sequence[SamplerChoice] = (),
     ) -> Chain:
         """The chain of ``samplers`` in their order; the plain options stand before the first that

@@ -99,9 +99,9 @@ def logprob_as_chosen(graph: GraphBuilder, model: str, adjusted: str, ids: str, 
 def option_inputs(chain: Chain, links: Sequence[int]) -> list[onnx.ValueInfoProto]:
     """The run-time options of the samplers at the places ``links``, (B, 1) each."""
     return [
-        tensor(names.option(number, name), value.dtype, ("batch", 1))
+        tensor(names.option(number, name), dtype, ("batch", 1))
         for number in links
-        for name, value in chain.links[number].values(1).items()
+        for name, dtype in chain.links[number].dtypes.items()
     ]
 
 

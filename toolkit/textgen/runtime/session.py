@@ -10,7 +10,7 @@ import numpy as np
 from textgen.runtime.chain import Chain
 from textgen.runtime.encoding import Decoder
 from textgen.runtime.engine import Cursor, Engine
-from textgen.runtime.generation import Chunk, Limits, read_prompt, write
+from textgen.runtime.writer import Chunk, Limits, Stream, Writer, read_prompt
 
 if TYPE_CHECKING:
     from textgen.runtime.model import Model
@@ -64,26 +64,19 @@ class Session:
 
     def _stream(self, limits: Limits) -> Iterator[Chunk]:
         decoder = self._decoder.fork()
-        chunks = write(
-            self._engine,
-            self._chain,
-            self.cursor,
-            self._model.vocabulary,
-            limits,
-            seed=self.seed,
-            positions=[self.position],
-            decoders=[decoder],
+        stream = Stream(
+            0, limits, decoder, self.seed, number=0, position=self.position, goes_on=True
         )
-        drawn, ended = 0, None
-        while True:
-            try:
-                chunk = next(chunks)
-            except StopIteration as end:
-                (rest,) = end.value
-                break
-            drawn, ended = drawn + len(chunk.ids), chunk.ended
-            yield chunk
-        if ended == "boundary":
+        writer = Writer(self._engine, self._chain, self._model.vocabulary)
+        writer.begin([stream], self.cursor)
+        drawn = 0
+        while writer.streams:
+            ((_, chunk, rest),) = writer.turn()
+            drawn += len(chunk.ids)
+            if chunk.text or chunk.ids or chunk.ended:
+                yield chunk
+        assert rest is not None
+        if chunk.ended == "boundary":
             drawn += 1  # the boundary took its noise as well
             self.cursor = self._model.start(self._chain, 1)
         else:

@@ -16,20 +16,22 @@ class GenerationView:
     """Shows streams of text: the first flows as it comes, the others follow in their order, each
     flowing as soon as those before it have ended.
 
-    ``prompt`` is repeated before each text, in bold on a terminal; give an empty one not to.
+    ``prompt`` is repeated before each text, in bold on a terminal; give an empty one not to. Where
+    texts come ``whole``, there may be fewer in the end: nothing of one is shown before it comes.
     """
 
-    def __init__(self, samples: int, *, lines: bool, prompt: str) -> None:
+    def __init__(self, samples: int, *, lines: bool, prompt: str, whole: bool = False) -> None:
         self._samples = samples
         self._lines = lines
         self._prompt = prompt
+        self._whole = whole
         self._terminal = console.is_terminal(sys.stdout)
         self._lively = console.lively(sys.stdout)
         self._waiting = [""] * samples
         self._ended = [False] * samples
         self._flowing = 0
         self._last = "\n"
-        if samples:
+        if samples and not whole:
             self._begin()
 
     def add(self, stream: int, text: str, ended: bool) -> None:
@@ -37,6 +39,11 @@ class GenerationView:
         self._ended[stream] = self._ended[stream] or ended
         if stream != self._flowing:
             self._waiting[stream] += text
+            return
+        if self._whole:
+            self._begin()
+            self._put(text)
+            self._flowing += 1
             return
         self._put(text)
         while self._ended[self._flowing] and self._flowing < self._samples - 1:
@@ -55,14 +62,13 @@ class GenerationView:
             self._waiting[self._flowing] = ""
         self._end_line()
 
-    def figures(self, symbols: int, seconds: float, seed: int, device: str) -> None:
+    def figures(self, symbols: int, seconds: float, seed: str, device: str) -> None:
         """What it took, and on what, on standard error."""
-        speed = figures.count(symbols / max(seconds, 1e-9))
+        # of texts that come whole some were thrown away: a speed would say little
+        speed = "" if self._whole else f", {figures.count(symbols / max(seconds, 1e-9))} a second"
         if self._terminal and console.is_terminal(sys.stderr):
             console.say("")
-        console.show_notice(
-            f"{figures.count(symbols)} symbols, {speed} a second on {device}, seed {seed}"
-        )
+        console.show_notice(f"{figures.count(symbols)} symbols{speed} on {device}, seed {seed}")
 
     def _begin(self) -> None:
         """The line end and the gap before a text, and its prompt."""
