@@ -33,6 +33,7 @@ TELLING = {
     # what these do by default is nothing, or little
     "forbid": {"text": "aeiou"},
     "only": {"text": "abcdefghijklmnop"},
+    "begin": {"text": "cab"},
     "repetition": {"penalty": 1.3},
     "presence": {"penalty": 0.5, "window": 20},
     "frequency": {"penalty": 0.2},

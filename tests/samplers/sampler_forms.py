@@ -23,6 +23,7 @@ STATELESS = {
     "only": [{}, {"text": "cafe bag"}],
 }
 REMEMBERING = {
+    "begin": [{}, {"text": "cab"}],
     "repetition": [{}, {"penalty": 0.5}, {"penalty": 3, "window": 1}, {"penalty": 2, "window": 5}],
     "presence": [{}, {"penalty": -1.5}, {"penalty": 1, "window": 1}, {"penalty": 2, "window": 5}],
     "frequency": [{}, {"penalty": -0.5}, {"penalty": 1, "window": 1}, {"penalty": 2, "window": 5}],
@@ -112,6 +113,10 @@ def expected_logits(name, options, row, history=(), mu=None, symbols=()):
     if name == "no-repeat-ngram":
         kept = ~_ngram_ends(options, history, len(row))
         return _masked(row, kept if np.isfinite(row[kept]).any() else likeliest)
+    if name == "begin":
+        texts = [symbol.decode() for symbol in symbols]
+        rest = options["text"][len("".join(texts[i] for i in history)) :]
+        return _masked(row, [not rest or (rest.startswith(text) and text != "") for text in texts])
     if name in ("forbid", "only"):
         texts = [symbol.decode() for symbol in symbols]
         kept = [_may_be_written(name, options["text"], text) for text in texts]

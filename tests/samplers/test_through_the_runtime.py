@@ -23,6 +23,7 @@ PROMPT = np.array([3, 1, 4, 1, 5, 3, 1])
 CHAINS = {
     **{f"{name} {options}": [(name, options)] for name, options in CASES},
     "all": [
+        ("begin", {"text": "bad cab"}),
         ("forbid", {"text": "j\n"}),
         ("only", {"text": "abcdefghi .j"}),
         ("repetition", {"penalty": 1.1, "window": 9}),
@@ -58,7 +59,8 @@ def expected_chances(model, name, options):
     logits, _ = model.step(token, state)
     logits[:, model.vocabulary.boundary] = -np.inf
     symbols = model.vocabulary.symbols
-    return chances(expected_logits(name, complete, logits[0], PROMPT.tolist(), mu, symbols))
+    heard = PROMPT.tolist() if plugin.hears_prompt else []
+    return chances(expected_logits(name, complete, logits[0], heard, mu, symbols))
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
@@ -128,7 +130,7 @@ def test_the_same_text_in_every_form(model, name):
 def test_they_conform(name, options):
     plugin = REGISTRY.load("sampler", name)
     if "text" in options:
-        options = {"text": "s7 " if name == "only" else "7"}
+        options = {"text": {"only": "s7 ", "forbid": "7", "begin": "s7 s1 s"}[name]}
     check_sampler(plugin, options)
     if "text" not in options:
         check_sampler(plugin, options, vocabulary_size=2)

@@ -1,4 +1,5 @@
-"""Forbid: characters that are never written."""
+"""Forbid: characters that are never written; transformers' NoBadWordsLogitsProcessor, for every
+symbol that holds one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Greedy: always the likeliest symbol."""
+"""Greedy: always the likeliest symbol, as a temperature near 0 leaves it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Only: symbols made of given characters, and no others."""
+"""Only: symbols made of given characters, and no others: transformers'
+SuppressTokensLogitsProcessor of all the rest."""
 
 from __future__ import annotations
 

@@ -31,6 +31,9 @@ class Sampler(ABC):
     before_temperature: ClassVar[bool] = False
     """Whether the plain options (temperature, top-k and so on) come after it: true of what
     penalises or forbids symbols, false of what filters a distribution."""
+    hears_prompt: ClassVar[bool] = True
+    """Whether ``accept`` is also called for symbols that were given: a prompt's, and what a session
+    is fed. Where it is not, the state stays as it was until the first symbol is drawn."""
 
     def __init__(self, vocabulary: Vocabulary, options: Any) -> None:
         self.vocabulary = vocabulary
@@ -56,7 +59,7 @@ class Sampler(ABC):
         """
 
     def accept(self, ids: np.ndarray, logprobs: np.ndarray, state: SamplerState) -> SamplerState:
-        """The state after each stream took its symbol, the prompt's symbols included.
+        """The state after each stream took its symbol, the prompt's included (``hears_prompt``).
 
         ``ids`` (B,) int64; ``logprobs`` (B,) float32, natural logarithms under the distribution
         each was drawn from (for a prompt's symbols, the model's own).

@@ -171,11 +171,12 @@ class StepEngine:
             feed = {"logits": logits, "adjusted": adjusted, "noise": numbers, "forced": wanted}
             ids, logprobs = self._draw.run(None, feed)
             written[turn] = ids
+            accepted = self._accepted(chain, ids, logprobs, cursor.samplers, options)
             cursor = replace(
                 cursor,
                 token=ids,
                 states=dict(zip(cursor.states, states, strict=True)),
-                samplers=self._accepted(chain, ids, logprobs, cursor.samplers, options),
+                samplers=_heard(chain, wanted < 0, cursor.samplers, accepted),
             )
         return written, cursor
 
@@ -225,6 +226,25 @@ class StepEngine:
                 shapes = chain.links[number].sampler.state_shapes()
                 following[number] = {name: next(results) for name in shapes}
         return following
+
+
+def _heard(
+    chain: Chain, drawn: np.ndarray, before: list[SamplerState], after: list[SamplerState]
+) -> list[SamplerState]:
+    """The states ``after`` a turn; those ``before`` it where a symbol was given to a sampler that
+    does not hear what is given."""
+    if drawn.all():
+        return after
+    return [
+        new if link.sampler.hears_prompt else _where(drawn, new, old)
+        for link, old, new in zip(chain.links, before, after, strict=True)
+    ]
+
+
+def _where(chosen: np.ndarray, new: SamplerState, old: SamplerState) -> SamplerState:
+    """Of each row ``chosen`` (B,) the new state, of the others the old one."""
+    rows = {name: chosen.reshape(-1, *[1] * (value.ndim - 1)) for name, value in old.items()}
+    return {name: np.where(rows[name], new[name], old[name]) for name in old}
 
 
 def _sampler_feed(

@@ -81,7 +81,7 @@ def writing_loop(
     carried[0].after = ids
     if any(inside):
         logprobs = logprob_as_chosen(body, "logits", logits, ids, free)
-        _carry_samplers(body, chain, inside, ids, logprobs, carried)
+        _carry_samplers(body, chain, inside, ids, logprobs, free, carried)
     result = _Row(names.IDS, body.op("Identity", ids), np.int64, ("turns", "batch"))
     return _looped(step, body, outside, carried, rows, [result], options)
 
@@ -134,6 +134,7 @@ def _carry_samplers(
     states: list[dict[str, str]],
     ids: str,
     logprobs: str,
+    free: str,
     carried: list[_Carried],
 ) -> None:
     for number, link in enumerate(chain.links):
@@ -141,16 +142,25 @@ def _carry_samplers(
             continue
         following = accept(body, chain, number, ids, logprobs, states)
         for name, shape in link.sampler.state_shapes().items():
-            inside = states[number][name]
+            inside, after = states[number][name], following[name]
+            if not link.sampler.hears_prompt:
+                after = _if_drawn(body, free, after, inside, len(shape))
             carried.append(
                 _Carried(
                     names.sampler_state(number, name),
                     inside,
-                    following[name],
+                    after,
                     names.sampler_state_after(number, name),
                     tensor(inside, np.float32, ("batch", *shape)),
                 )
             )
+
+
+def _if_drawn(body: GraphBuilder, free: str, after: str, before: str, dimensions: int) -> str:
+    """The state ``after`` (B, ...) where the symbol was drawn, else the one ``before``."""
+    if dimensions:
+        free = body.op("Unsqueeze", free, body.integers(*range(1, dimensions + 1)))
+    return body.op("Where", free, after, before)
 
 
 def _looped(
