@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from textgen.commands.beams import beam_options, check_beams, write_likeliest
 from textgen.commands.parameters import (
     Numbers,
     json_option,
@@ -59,6 +60,7 @@ from textgen.contracts.errors import TextgenError, UserError
     type=Numbers(int),
     help="The same seed writes the same text. Random when left out.",
 )
+@beam_options
 @click.option("--stop", multiple=True, help="End a text before this string. May be repeated.")
 @click.option("--no-echo", is_flag=True, help="Do not repeat the prompt.")
 @wanted_options
@@ -79,6 +81,8 @@ def command(
     verbose: bool,
     as_json: bool,
     given_words: tuple[str, ...],
+    beams: int | None,
+    length_penalty: float | None,
     **options: Any,
 ) -> None:
     """Write new text with a model.
@@ -89,6 +93,7 @@ def command(
     from textgen import api, shelf
     from textgen.screen import console
 
+    check_beams(click.get_current_context())
     plain = {name: options.pop(name) for name in ("temperature", "top_k", "top_p", "min_p")}
     sampling = {name: options.pop(name) for name in ("length", "samples", "seed", "stop")}
     sampling |= {"wanted": build_wanted(**options), "given": build_given(given_words)}
@@ -101,6 +106,11 @@ def command(
     sampling |= {**plain, "samplers": samplers}
     for notice in model.notices:
         console.show_notice(notice)
+    if beams is not None:
+        search = {"beams": beams, "length_penalty": length_penalty or 0.0, **sampling}
+        shown = {"echo": not no_echo, "verbose": verbose, "as_json": as_json}
+        write_likeliest(model, prompt, samplers, search, **shown)
+        return
     if as_json:
         _as_json(model, prompt, sampling)
     else:

@@ -45,6 +45,7 @@ from textgen.template import beginning
 if TYPE_CHECKING:
     import onnx
 
+    from textgen.runtime.beam_search import Hypothesis
     from textgen.runtime.sessions import PacedSession
 
 SEVERAL = ("seed", "temperature", "top_k", "top_p", "min_p")
@@ -213,6 +214,32 @@ class Model:
         chain = self.chain(temperature, top_k, top_p, min_p, samplers)
         seed = secrets.randbelow(1 << 32) if seed is None else check_seed(seed)
         return Session(self, self.engine(chain), chain, self.start(chain, 1), seed)
+
+    def beam_search(
+        self,
+        prompt: str = "",
+        *,
+        beams: int = 5,
+        best: int = 1,
+        length: int = 500,
+        length_penalty: float = 0.0,
+        stop: Sequence[str] = (),
+        samplers: Sequence[SamplerChoice] = (),
+    ) -> list[Hypothesis]:
+        """The ``best`` likeliest texts that ``beams`` beams find to go on from ``prompt``.
+
+        Texts end as those of ``stream`` do. ``samplers`` may penalise and forbid. With a
+        ``length_penalty`` long texts rank higher (see ``Search``). Raises UserError for impossible
+        options.
+        """
+        from textgen.runtime.beam_search import Search, search
+
+        chain, wanted = self.chain(samplers=samplers), Search(beams, best, length_penalty)
+        limits = Limits(length, tuple(stop), boundary=chain.ends)
+        cursor, ids = self.start(chain, 1), self.encode(prompt)[0]
+        if ids.size:
+            cursor = read_prompt(self.engine(chain), chain, cursor, ids)
+        return search(self.step, cursor, chain, limits, wanted)
 
     def score(self, text: str) -> Score:
         """How well the model predicts ``text``, read from the boundary."""

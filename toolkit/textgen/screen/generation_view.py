@@ -66,9 +66,13 @@ class GenerationView:
         """What it took, and on what, on standard error."""
         # of texts that come whole some were thrown away: a speed would say little
         speed = "" if self._whole else f", {figures.count(symbols / max(seconds, 1e-9))} a second"
+        self.remark(f"{figures.count(symbols)} symbols{speed} on {device}, seed {seed}")
+
+    def remark(self, line: str) -> None:
+        """A line on standard error, apart from the texts."""
         if self._terminal and console.is_terminal(sys.stderr):
             console.say("")
-        console.show_notice(f"{figures.count(symbols)} symbols{speed} on {device}, seed {seed}")
+        console.show_notice(line)
 
     def _begin(self) -> None:
         """The line end and the gap before a text, and its prompt."""
