@@ -15,6 +15,9 @@ from textgen.runtime.sampling_graph import accept_graph, adjust_graph
 
 REGISTRY = discover()
 
+STREAMS = 24
+"""Rows of penalties and their histories."""
+
 STATELESS = {
     "typical": [{"mass": m} for m in (1e-6, 0.2, 0.5, 0.9, 1)],
     "epsilon": [{"epsilon": e} for e in (1e-9, 0.003, 0.05, 1)],
@@ -168,3 +171,54 @@ def _may_be_written(name, text, symbol):
     if name == "forbid":
         return not any(character in text for character in symbol)
     return not text or all(character in text for character in symbol)
+
+
+def rows_of_many_kinds(seed, size, count=120):
+    """Rows of many kinds: ordinary, peaked, flat, with ties, far from 0, some of it forbidden."""
+    random = np.random.default_rng(seed)
+    rows = random.standard_normal((count, size))
+    rows *= random.choice([0.01, 1, 3, 20], size=(count, 1))
+    rows += random.choice([0, -50, 40], size=(count, 1))
+    tied = random.random(count) < 0.3
+    rows[tied] = np.round(rows[tied])
+    forbidden = random.random(rows.shape) < random.choice([0, 0.3, 0.9], size=(count, 1))
+    forbidden[np.arange(count), random.integers(0, size, count)] = False
+    return np.where(forbidden, -np.inf, rows).astype(np.float32)
+
+
+def is_decided(name, option, row):
+    """Whether float32 cannot decide which symbols stay: none is at the edge, or exactly so."""
+    shares = chances(row)[np.isfinite(row)]
+    finite = np.asarray(row, np.float64)[np.isfinite(row)]
+    entropy = float(-(shares * np.log(np.maximum(shares, 1e-300))).sum())
+    room = 1e-6 * (4 + np.ptp(finite))
+    if name == "typical":
+        if option == 1:
+            return True
+        distances = np.abs(-np.log(np.maximum(shares, 1e-300)) - entropy)
+        order = np.argsort(distances)
+        gaps, rises = np.diff(distances[order]), np.diff(finite[order])
+        sums = np.cumsum(shares[order])
+        ends = (gaps > 0) & (rises != 0)  # of equal symbols any may come first
+        at_edge = np.abs(sums - option) < 1e-6
+        return bool((gaps[rises != 0] > room).all() and not (at_edge[:-1] & ends).any())
+    eta = option if name == "epsilon" else min(option, option**0.5 * np.exp(-entropy))
+    away = np.abs(np.log(np.maximum(shares, 1e-300)) - np.log(eta)) > room
+    return bool((away | (finite == finite.max())).all())  # the likeliest stays anyhow
+
+
+def rows_to_penalise(random, streams, size):
+    logits = (3 * random.standard_normal((streams, size))).astype(np.float32)
+    logits[random.random(logits.shape) < 0.2] = -np.inf
+    logits[:, -1] = np.round(random.standard_normal(streams))
+    return logits
+
+
+def histories(random, length, size):
+    """Texts (T, B) that come back to what they said; the later streams ever more."""
+    ids = random.integers(0, size, (length, STREAMS))
+    period = 1 + np.arange(STREAMS) % 5
+    again = random.random((length, STREAMS)) < np.linspace(0, 1, STREAMS)
+    for turn in range(5, length):
+        ids[turn] = np.where(again[turn], ids[turn - period, np.arange(STREAMS)], ids[turn])
+    return ids

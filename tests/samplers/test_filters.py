@@ -1,4 +1,4 @@
-"""Typical, epsilon and eta sampling against their definitions and against transformers."""
+"""Typical, epsilon and eta sampling against their definitions."""
 
 from __future__ import annotations
 
@@ -6,51 +6,23 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sampler_forms import STATELESS, both_forms, chances, expected_logits
+from sampler_forms import (
+    STATELESS,
+    both_forms,
+    expected_logits,
+    is_decided,
+    rows_of_many_kinds,
+)
 
 FILTERS = {"typical": "mass", "epsilon": "epsilon", "eta": "epsilon"}
 CASES = [(name, options) for name in FILTERS for options in STATELESS[name]]
 SIZES = [2, 3, 13, 60]
 
 
-def logits_of(seed, size, count=120):
-    """Rows of many kinds: ordinary, peaked, flat, with ties, far from 0, some of it forbidden."""
-    random = np.random.default_rng(seed)
-    rows = random.standard_normal((count, size))
-    rows *= random.choice([0.01, 1, 3, 20], size=(count, 1))
-    rows += random.choice([0, -50, 40], size=(count, 1))
-    tied = random.random(count) < 0.3
-    rows[tied] = np.round(rows[tied])
-    forbidden = random.random(rows.shape) < random.choice([0, 0.3, 0.9], size=(count, 1))
-    forbidden[np.arange(count), random.integers(0, size, count)] = False
-    return np.where(forbidden, -np.inf, rows).astype(np.float32)
-
-
-def is_decided(name, option, row):
-    """Whether float32 cannot decide which symbols stay: none is at the edge, or exactly so."""
-    shares = chances(row)[np.isfinite(row)]
-    finite = np.asarray(row, np.float64)[np.isfinite(row)]
-    entropy = float(-(shares * np.log(np.maximum(shares, 1e-300))).sum())
-    room = 1e-6 * (4 + np.ptp(finite))
-    if name == "typical":
-        if option == 1:
-            return True
-        distances = np.abs(-np.log(np.maximum(shares, 1e-300)) - entropy)
-        order = np.argsort(distances)
-        gaps, rises = np.diff(distances[order]), np.diff(finite[order])
-        sums = np.cumsum(shares[order])
-        ends = (gaps > 0) & (rises != 0)  # of equal symbols any may come first
-        at_edge = np.abs(sums - option) < 1e-6
-        return bool((gaps[rises != 0] > room).all() and not (at_edge[:-1] & ends).any())
-    eta = option if name == "epsilon" else min(option, option**0.5 * np.exp(-entropy))
-    away = np.abs(np.log(np.maximum(shares, 1e-300)) - np.log(eta)) > room
-    return bool((away | (finite == finite.max())).all())  # the likeliest stays anyhow
-
-
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_they_keep_what_their_papers_say(name, options, size):
-    logits = logits_of(size, size)
+    logits = rows_of_many_kinds(size, size)
     adjusted, found = both_forms(logits, (name, options))
     np.testing.assert_array_equal(found, adjusted)
     decided = 0
@@ -62,29 +34,6 @@ def test_they_keep_what_their_papers_say(name, options, size):
             expected = expected_logits(name, options, row)
             np.testing.assert_array_equal(kept, expected.astype(np.float32))
     assert decided > 0.7 * len(logits)
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("name", "options"), CASES)
-def test_they_keep_what_transformers_keeps(name, options, size):
-    torch = pytest.importorskip("torch")
-    processors = pytest.importorskip("transformers.generation.logits_process")
-    (option,) = options.values()
-    if option == 1:
-        pytest.skip("transformers has no such thing")
-    theirs = {
-        "typical": processors.TypicalLogitsWarper,
-        "epsilon": processors.EpsilonLogitsWarper,
-        "eta": processors.EtaLogitsWarper,
-    }[name](option)
-    logits = logits_of(100 + size, size)
-    if name == "eta":  # its threshold is of float32 whatever the logits
-        theirs.epsilon = theirs.epsilon.double()
-    expected = theirs(None, torch.tensor(logits).double()).numpy()
-    for found in both_forms(logits, (name, options)):
-        for row, kept, wanted in zip(logits, found, expected, strict=True):
-            if is_decided(name, option, row):
-                np.testing.assert_array_equal(kept, wanted)
 
 
 rows = st.lists(st.integers(-400, 400), min_size=2, max_size=20).map(

@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 from sampler_forms import (
     REGISTRY,
     REMEMBERING,
+    STREAMS,
     both_forms,
     chain_of,
     expected_logits,
+    histories,
+    rows_to_penalise,
 )
 
 from textgen.contracts.options import build_options
 
 NAMES = ["repetition", "presence", "frequency", "no-repeat-ngram"]
 CASES = [(name, options) for name in NAMES for options in REMEMBERING[name]]
-STREAMS = 24
 
 
 def complete(name, options):
@@ -26,65 +28,18 @@ def complete(name, options):
     return vars(build_options(REGISTRY.load("sampler", name).Options, options, name))
 
 
-def logits_of(random, streams, size):
-    logits = (3 * random.standard_normal((streams, size))).astype(np.float32)
-    logits[random.random(logits.shape) < 0.2] = -np.inf
-    logits[:, -1] = np.round(random.standard_normal(streams))
-    return logits
-
-
-def histories(random, length, size):
-    """Texts (T, B) that come back to what they said; the later streams ever more."""
-    ids = random.integers(0, size, (length, STREAMS))
-    period = 1 + np.arange(STREAMS) % 5
-    again = random.random((length, STREAMS)) < np.linspace(0, 1, STREAMS)
-    for turn in range(5, length):
-        ids[turn] = np.where(again[turn], ids[turn - period, np.arange(STREAMS)], ids[turn])
-    return ids
-
-
 @pytest.mark.parametrize("size", [2, 5, 40])
 @pytest.mark.parametrize("length", [0, 1, 3, 40])
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_they_are_their_definitions(name, options, length, size):
     random = np.random.default_rng(length)
-    logits, history = logits_of(random, STREAMS, size), histories(random, length, size)
+    logits, history = rows_to_penalise(random, STREAMS, size), histories(random, length, size)
     adjusted, found = both_forms(logits, (name, options), history=history)
     np.testing.assert_array_equal(found, adjusted)
     for row, kept, ids in zip(logits, adjusted, history.T, strict=True):
         expected = expected_logits(name, complete(name, options), row, ids.tolist())
         np.testing.assert_array_equal(np.isfinite(kept), np.isfinite(expected))
         np.testing.assert_allclose(kept, expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("length", [1, 2, 7, 60])
-@pytest.mark.parametrize("penalty", [0.7, 1.0, 1.3, 5.0])
-def test_repetition_is_transformers(penalty, length):
-    torch = pytest.importorskip("torch")
-    processors = pytest.importorskip("transformers.generation.logits_process")
-    random = np.random.default_rng(length)
-    logits, history = logits_of(random, STREAMS, 30), histories(random, length, 30)
-    theirs = processors.RepetitionPenaltyLogitsProcessor(penalty)
-    expected = theirs(torch.tensor(history.T.copy()), torch.tensor(logits)).numpy()
-    for found in both_forms(logits, ("repetition", {"penalty": penalty}), history=history):
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("length", [1, 2, 7, 60])
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_no_repeat_ngram_is_transformers(size, length):
-    torch = pytest.importorskip("torch")
-    processors = pytest.importorskip("transformers.generation.logits_process")
-    random = np.random.default_rng(length)
-    logits, history = logits_of(random, STREAMS, 6), histories(random, length, 6)
-    theirs = processors.NoRepeatNGramLogitsProcessor(size)
-    expected = theirs(torch.tensor(history.T.copy()), torch.tensor(logits)).numpy()
-    some = np.isfinite(expected).any(axis=1)
-    assert some.any() or size == 1
-    for found in both_forms(logits, ("no-repeat-ngram", {"size": size}), history=history):
-        np.testing.assert_array_equal(found[some], expected[some])
-        likeliest = logits[~some] == logits[~some].max(axis=1, keepdims=True)
-        np.testing.assert_array_equal(np.isfinite(found[~some]), likeliest)
 
 
 texts = st.lists(st.integers(0, 3), max_size=40)
@@ -119,7 +74,7 @@ def test_the_boundary_counts_where_it_was_written():
 
 def test_a_penalty_of_none_changes_nothing():
     random = np.random.default_rng(0)
-    logits, history = logits_of(random, STREAMS, 9), histories(random, 20, 9)
+    logits, history = rows_to_penalise(random, STREAMS, 9), histories(random, 20, 9)
     for choice in (("repetition", {"penalty": 1}), *((n, {"penalty": 0}) for n in NAMES[1:3])):
         for found in both_forms(logits, choice, history=history):
             np.testing.assert_array_equal(found, logits)

@@ -109,7 +109,8 @@ class InNumpy(Sampler):
 
 
 def in_numpy(sampler):
-    kind = type("InNumpy", (InNumpy,), {"Options": type(sampler).Options})
+    of_class = {"Options": type(sampler).Options, "hears_prompt": sampler.hears_prompt}
+    kind = type("InNumpy", (InNumpy,), of_class)
     return kind(sampler)
 
 

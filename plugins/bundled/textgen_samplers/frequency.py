@@ -30,8 +30,9 @@ class Options:
 class Frequency(PenaltySampler):
     """Takes the penalty from a symbol's logit as often as it has occurred.
 
-    The prompt counts. Over a whole text of characters the counts grow without end, and with them
-    the penalty: give a window. After a temperature the penalty is in its units.
+    The prompt counts, as in llama.cpp; in OpenAI's formula only what was drawn does. Over a whole
+    text of characters the counts grow without end, and with them the penalty: give a window. After
+    a temperature the penalty is in its units.
     """
 
     Options = Options

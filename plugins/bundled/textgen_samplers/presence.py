@@ -31,7 +31,8 @@ class Options:
 class Presence(PenaltySampler):
     """Takes the penalty once from the logit of every symbol that has occurred.
 
-    The prompt counts. After a temperature the penalty is in its units: smaller beside cold logits.
+    The prompt counts, as in llama.cpp; in OpenAI's formula only what was drawn does. After a
+    temperature the penalty is in its units: smaller beside cold logits.
     """
 
     Options = Options
