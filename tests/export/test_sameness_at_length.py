@@ -16,10 +16,10 @@ from soak import SOAK, count
 from textgen.conformance.check_export import exported_model
 from textgen.export.int8_file import in_int8
 from textgen.registry import discover
-from textgen.runtime.generation import read_prompt
 from textgen.runtime.model import Model
 from textgen.runtime.names import FREE
 from textgen.runtime.noise import noise
+from textgen.runtime.writer import read_prompt
 
 REGISTRY = discover()
 CELLS = REGISTRY.names("cell")

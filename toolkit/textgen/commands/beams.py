@@ -74,7 +74,7 @@ def write_likeliest(
     found = model.beam_search(
         prompt,
         beams=options["beams"],
-        best=options["samples"] or 1,
+        best=1 if options["samples"] is None else options["samples"],
         length=options["length"],
         length_penalty=options["length_penalty"],
         stop=options["stop"],
