@@ -13,10 +13,10 @@ import torch
 from textgen.contracts.cell import Cell
 from textgen.contracts.errors import TextgenError
 from textgen.corpus.packed import PackedCorpus
+from textgen.interrupts import Interrupts
 from textgen.training.checkpoint import Checkpoint, load_weights, read_checkpoint, write_checkpoint
 from textgen.training.device import choose_device
 from textgen.training.evaluation import Evaluator
-from textgen.training.interrupts import Interrupts
 from textgen.training.learner import Learner
 from textgen.training.meter import Meter
 from textgen.training.network import Network, build_network

@@ -1,4 +1,4 @@
-"""Signals that end a training early, but well."""
+"""Signals that end a training or a text early, but well."""
 
 from __future__ import annotations
 
