@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,12 +30,12 @@ from textgen.runtime.generation import (
     Collector,
     Generation,
     build_streams,
-    check_seed,
     check_seeds,
     how_many,
     stops_of,
     write,
 )
+from textgen.runtime.history import Settings
 from textgen.runtime.scoring import Nats, Score, read_texts
 from textgen.runtime.session import Session
 from textgen.runtime.tries import Judge, write_wanted
@@ -98,6 +99,11 @@ class Model:
     @property
     def vocabulary(self) -> Vocabulary:
         return self._file.info.vocabulary
+
+    @property
+    def name(self) -> str:
+        """The base name of its file; empty where it came from none."""
+        return self._file.path.name if self._file.path else ""
 
     @property
     def digest(self) -> str:
@@ -211,9 +217,16 @@ class Model:
         samplers: Sequence[SamplerChoice] = (),
     ) -> Session:
         """A text to be written in parts; the same options as ``stream``."""
-        chain = self.chain(temperature, top_k, top_p, min_p, samplers)
-        seed = secrets.randbelow(1 << 32) if seed is None else check_seed(seed)
-        return Session(self, self.engine(chain), chain, self.start(chain, 1), seed)
+        seed = secrets.randbelow(1 << 32) if seed is None else seed
+        settings = Settings(seed, temperature, top_k, top_p, min_p, tuple(samplers))
+        return Session.begin(self, settings)
+
+    def load_session(self, path: str | Path) -> Session:
+        """The session that ``Session.save`` put into the file ``path``.
+
+        Raises UserError where the file is missing, damaged, no session, or of another model.
+        """
+        return Session.load(self, Path(path))
 
     def beam_search(
         self,

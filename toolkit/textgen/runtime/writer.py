@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,10 +111,20 @@ class Writer:
         self.streams = [*self.streams, *streams]
         self._options = _options_of(self.streams)
 
-    def turn(self) -> Iterator[tuple[Stream, Chunk, Rest | None]]:
-        """The next piece of every stream; where one ends, also where it then stands."""
+    @property
+    def cursor(self) -> Cursor:
+        """Where the streams stand."""
         assert self._cursor is not None
-        streams, before = self.streams, self._cursor
+        return self._cursor
+
+    def turn(
+        self, enough: Callable[[], bool] | None = None
+    ) -> Iterator[tuple[Stream, Chunk, Rest | None]]:
+        """The next piece of every stream; where one ends, also where it then stands.
+
+        It is the last piece of all where ``enough``, asked when it has been written, says so.
+        """
+        streams, before = self.streams, self.cursor
         turns = min(self._size, max(s.limits.length - s.drawn for s in streams))
         self._size = min(2 * self._size, _BRIEF_CHUNK if self._briefly else _LARGEST_CHUNK)
         ids, after = np.zeros((0, len(streams)), np.int64), before
@@ -123,9 +133,10 @@ class Writer:
             ids, after = self._engine.write(
                 before, self._chain, forced, _noise(streams, turns), self._options
             )
+        last = enough is not None and enough()
         found, going = [], []
         for column, stream in enumerate(streams):
-            chunk = _advance(stream, ids[:, column], self.vocabulary)
+            chunk = _advance(stream, ids[:, column], self.vocabulary, last=last)
             rest = None
             if chunk.ended:
                 row, read = np.array([column]), np.array(chunk.ids, np.int64)
@@ -180,14 +191,14 @@ def _options_of(streams: Iterable[Stream]) -> Options | None:
     ]
 
 
-def _advance(stream: Stream, ids: np.ndarray, vocabulary: Vocabulary) -> Chunk:
+def _advance(stream: Stream, ids: np.ndarray, vocabulary: Vocabulary, *, last: bool) -> Chunk:
     """The stream's next text, cut where it ends; what may begin a stop string is held back."""
     limits, ended = stream.limits, None
     ids = ids[: limits.length - stream.drawn]
     stream.drawn += len(ids)
     if limits.boundary and (at := np.flatnonzero(ids == vocabulary.boundary)).size:
         ids, ended = ids[: at[0]], "boundary"
-    elif stream.drawn >= limits.length:
+    elif stream.drawn >= limits.length or last:
         ended = "length"
     text, read = _read_until_stop(stream, ids)
     if read is not None:
