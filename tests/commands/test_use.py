@@ -16,6 +16,8 @@ LIGHT = [
     "runs --json",
     "show --json",
     "generate --length 5 --seed 1",
+    "generate --session tale --length 5",
+    "sessions --json",
     "score text.txt --json",
 ]
 

@@ -38,6 +38,8 @@ import textgen
 from soak import SOAK, count
 from step_models import lstm
 from textgen import model_file
+from textgen.runtime import session_file
+from textgen.runtime.history import Settings
 from textgen.screen.safe import one_line, visible
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
@@ -257,6 +259,53 @@ def test_what_is_removed_is_named(tmp_path):
     assert not [*(tmp_path / "exported").iterdir(), *(tmp_path / "runs").iterdir()]
 
 
+@pytest.fixture(scope="module")
+def sessions(models):
+    """Sessions of nasty text, and of what somebody else may have put into their files."""
+    model = textgen.load(models / "writer.onnx")
+    session = model.session(seed=5)
+    session.write(1500)
+    session.save(models / "sessions" / "0.session")
+    found = [session_file.read(models / "sessions" / "0.session")]
+    words = itertools.cycle(TEXTS)
+    for number in range(1, count(30, 300)):
+        samplers = ((next(words), {next(words): next(words)}),)
+        history = replace(found[0].history, settings=[(0, Settings(1, samplers=samplers))])
+        name = as_name(next(words)) or "x"
+        found.append(replace(found[0], model=name, digest=next(words)[:12], history=history))
+        session_file.write(models / "sessions" / f"{number}.session", found[-1])
+    return found
+
+
+@pytest.mark.parametrize("env", EVERYWHERE)
+def test_sessions_on_a_terminal(env, models, sessions):
+    commands = [["sessions"], ["sessions", "show", "0", "--text"]]
+    commands += [["sessions", "show", str(number)] for number in range(len(sessions))]
+    commands += [["generate", "--session", "0", "--length", "0"]]
+    listed, whole, *shown, gone_on = driven(models, commands, **env)
+    assert_shown([file.model for file in sessions], listed)
+    assert in_lines(sessions[0].text) in whole.shown
+    assert gone_on.status == 0, gone_on.shown
+    for file, said in zip(sessions, shown, strict=True):
+        assert said.status == 0, said.shown
+        told = [
+            part for name, given in file.history.settings[0][1].samplers for part in (name, *given)
+        ]
+        assert_shown([file.model, file.digest[:12], *told], said)
+
+
+def test_sessions_in_a_pipe(models, sessions):
+    commands = [["sessions"], ["sessions", "show", "0", "--text"]]
+    commands += [["sessions", "show", str(number), "--json"] for number in range(len(sessions))]
+    listed, whole, *shown = driven(models, commands, stdout_piped=True)
+    assert_told([file.model for file in sessions], listed)
+    assert whole.out == piped(sessions[0].text)
+    for file, said in zip(sessions, shown, strict=True):
+        facts = json.loads(said.out)
+        assert (facts["model"], facts["digest"]) == (file.model, file.digest)
+        assert facts["text"] == file.text
+
+
 def test_a_carriage_return_of_a_sample_is_kept_in_a_pipe(runs):
     write_run(runs / "returns", itertools.cycle(TEXTS), "one\rtwo\r\nthree\n")
     (said,) = driven(runs, [["runs", "show", "returns"]], stdout_piped=True)
@@ -386,6 +435,9 @@ MISTAKES = [
     "generate --onnx writer.onnx --length 1 --sampler {}:k=3",
     "generate --onnx writer.onnx --length 1 --sampler top-k:{}=3",
     "generate --onnx writer.onnx --length 1 --sampler top-k:k={}",
+    "generate --session {}",
+    "sessions show {}",
+    "sessions rm {}",
     "score --onnx writer.onnx {}",
     "score --onnx writer.onnx texts --encoding {}",
     "score --onnx writer.onnx text --stream --above {}",

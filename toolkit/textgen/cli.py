@@ -29,6 +29,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Have": {
         "models": "List the models in exported/.",
         "runs": "List trainings, or show or remove one.",
+        "sessions": "List texts to go on with; show, fork or rewind one.",
         "corpora": "List the corpora that can be trained on by name.",
         "plugins": "List cells, readers, tokenizers and samplers.",
         "doctor": "Check what will run on this machine.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -189,6 +190,17 @@ def read(path: Path) -> ModelFile:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"The model {path} could not be read: {reason}.", remedy) from None
     return parse(data, path)
+
+
+def claimed_digest(path: Path) -> str | None:
+    """The digest that ``path`` ends with, not checked; None where it is no model of ours."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-_DIGEST_SIZE, os.SEEK_END)
+            tail = file.read()
+    except OSError:
+        return None
+    return tail[-64:].decode("ascii", "replace") if tail[:-64] == _DIGEST_HEAD else None
 
 
 def parse(data: bytes, path: Path | None = None) -> ModelFile:

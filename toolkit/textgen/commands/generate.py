@@ -62,6 +62,12 @@ from textgen.contracts.errors import TextgenError, UserError
 )
 @beam_options
 @click.option("--stop", multiple=True, help="End a text before this string. May be repeated.")
+@click.option(
+    "--session",
+    "session_name",
+    metavar="NAME",
+    help="Go on with this text exactly where it stopped, or begin it; see textgen sessions.",
+)
 @click.option("--no-echo", is_flag=True, help="Do not repeat the prompt.")
 @wanted_options
 @provider_option
@@ -75,6 +81,7 @@ def command(
     prompt: str,
     prompt_file: str | None,
     sampler_words: tuple[str, ...],
+    session_name: str | None,
     no_echo: bool,
     provider: str,
     threads: int | None,
@@ -84,7 +91,7 @@ def command(
     beams: int | None,
     length_penalty: float | None,
     **options: Any,
-) -> None:
+) -> int:
     """Write new text with a model.
 
     The text alone goes to standard output; everything else to standard error. Texts that are not
@@ -93,6 +100,11 @@ def command(
     from textgen import api, shelf
     from textgen.screen import console
 
+    prompt = _prompt(prompt, prompt_file)
+    if session_name is not None:
+        from textgen.commands.session_writing import write_session
+
+        return write_session(session_name, prompt, registry)
     check_beams(click.get_current_context())
     plain = {name: options.pop(name) for name in ("temperature", "top_k", "top_p", "min_p")}
     sampling = {name: options.pop(name) for name in ("length", "samples", "seed", "stop")}
@@ -101,7 +113,6 @@ def command(
     model = api.load(path, provider=provider, threads=threads, registry=registry)
     if model_name is None:
         console.show_notice(f"Model: {path}")
-    prompt = _prompt(prompt, prompt_file)
     samplers = [parse_sampler(word) for word in sampler_words]
     sampling |= {**plain, "samplers": samplers}
     for notice in model.notices:
@@ -110,13 +121,14 @@ def command(
         search = {"beams": beams, "length_penalty": length_penalty or 0.0, **sampling}
         shown = {"echo": not no_echo, "verbose": verbose, "as_json": as_json}
         write_likeliest(model, prompt, samplers, search, **shown)
-        return
+        return 0
     if as_json:
         _as_json(model, prompt, sampling)
     else:
         _as_text(model, prompt, sampling, echo=not no_echo)
     if verbose:
         console.show_notice(model.way(model.chain(**plain, samplers=samplers)))
+    return 0
 
 
 def _prompt(prompt: str, prompt_file: str | None) -> str:
@@ -169,7 +181,7 @@ def _as_text(model: Any, prompt: str, sampling: dict[str, Any], *, echo: bool) -
     samples = how_many(sampling["samples"], *(sampling[name] for name in SEVERAL))
     seed = check_seeds(sampling["seed"], samples)
     if unknown := model.encode(prompt)[1]:
-        console.show_notice(f"The model has never seen {_listed(unknown)}; left out of the prompt.")
+        console.show_notice(f"The model has never seen {listed(unknown)}; left out of the prompt.")
     stream = model.stream(prompt, **{**sampling, "samples": samples, "seed": seed})
     whole = not sampling["wanted"].anything
     shown = prompt if echo else ""
@@ -206,6 +218,7 @@ def _tell_refused(refused: Mapping[str, int], missing: int, samples: int) -> Non
         )
 
 
-def _listed(unknown: list[str]) -> str:
+def listed(unknown: list[str]) -> str:
+    """What the model has no symbol for, for people."""
     shown = ", ".join(repr(character) for character in unknown[:8])
     return shown if len(unknown) <= 8 else f"{shown} and {len(unknown) - 8} more"
