@@ -69,8 +69,8 @@ class SessionPlace:
             yield
         finally:
             if not self.exists():
-                Path(lock.lock_file).unlink(missing_ok=True)
-                with suppress(OSError):  # where it holds other sessions
+                with suppress(OSError):  # it may hold other sessions; Windows keeps what is open
+                    Path(lock.lock_file).unlink(missing_ok=True)
                     self.path.parent.rmdir()
             lock.release()
 

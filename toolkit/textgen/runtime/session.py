@@ -214,6 +214,5 @@ class Session:
 
 def _checked(model: Model, settings: Settings) -> Settings:
     """The settings, if a text can be drawn with them. Raises UserError."""
-    check_seed(settings.seed)
     model.chain(**settings.sampling).options(1)  # one stream: no lists
-    return settings
+    return replace(settings, seed=check_seed(settings.seed))
