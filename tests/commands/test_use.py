@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from textgen import cli
 
 LIGHT = [
     "--help",
@@ -195,17 +198,41 @@ def test_a_closed_pipe_is_no_error(workplace):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(not __import__("os").path.exists("/dev/full"), reason="there is no /dev/full")
-def test_a_full_disk_is_told(workplace):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("line", ["generate --length 9000", "generate --length 9", "--help"])
+def test_a_full_disk_is_told(line, workplace):
+    command = [sys.executable, "-m", "textgen", *line.split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, cwd=workplace, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1, done.stderr
+    *_, problem, remedy = done.stderr.splitlines()
+    assert problem == "Error: The output could not be written: No space left on device."
+    assert remedy == "Free some space, or write to another disk."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="streams are closed otherwise there")
+@pytest.mark.parametrize(
+    ("line", "status"), [("generate --length 9 >&-", 0), ("models 2>&-", 0), ("score - <&-", 0)]
+)
+def test_streams_that_are_closed(line, status, workplace):
     done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m textgen generate --length 5000 > /dev/full"],
+        ["bash", "-c", f"{sys.executable} -m textgen {line}"],
         cwd=workplace,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "space" in done.stderr.lower()
+    assert done.returncode == status, done.stderr
+    assert "failed" not in done.stderr
+
+
+def test_too_little_memory_is_told(workplace, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    assert cli.run(["generate", "--length", "5", "--samples", str(10**12)]) == 1
+    *_, problem, remedy = capsys.readouterr().err.splitlines()
+    assert problem == "Error: There is not enough memory for what was asked."
+    assert remedy.startswith("Ask for less")
 
 
 def test_lines_scored_as_they_come(textgen_command, workplace):

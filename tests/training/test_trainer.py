@@ -215,6 +215,12 @@ def test_a_second_training_in_one_folder_is_refused(verses, tmp_path):
     assert (second.folder.name, third.folder.name) == ("verses.txt-lstm", "verses.txt-lstm-2")
 
 
+def test_a_training_that_cannot_begin_leaves_no_run(verses, tmp_path):
+    with pytest.raises(RuntimeError, match="memory"):
+        textgen.train(verses, steps=1, hidden_size=10**9, folder=tmp_path)
+    assert [*(tmp_path / "runs").iterdir()] == []
+
+
 def test_a_damaged_checkpoint_is_refused(verses, tmp_path):
     run = textgen.train(verses, steps=3, hidden_size=8, folder=tmp_path)
     path = run.folder / "checkpoints" / "last.safetensors"

@@ -111,8 +111,12 @@ def train(
     setup = runs.Setup(packed, chosen_cell, chosen)
     run = new_run(packed.name, chosen_cell.name, name=name, force=force, runs=Path(folder) / RUNS)
     with run.locked():
-        runs.write_setup(run, setup)
-        return runs.finish_run(run, setup, observer, Path(folder))
+        try:
+            runs.write_setup(run, setup)
+            return runs.finish_run(run, setup, observer, Path(folder))
+        except BaseException:
+            run.forget_unbegun()
+            raise
 
 
 def resume(

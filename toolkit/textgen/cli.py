@@ -5,8 +5,10 @@ A command's module is imported when it is called; ``--help`` is written from the
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -35,6 +37,11 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "doctor": "Check what will run on this machine.",
     },
 }
+_OUT_OF_MEMORY = re.compile(r"allocate memory|out of memory|bad_?alloc", re.IGNORECASE)
+"""How torch and onnxruntime say it, on the CPU and on CUDA."""
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 MODULES = {name: f"textgen.commands.{name}" for commands in SECTIONS.values() for name in commands}
 
 
@@ -117,13 +124,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debugging():
             console.show_traceback(error)
-            return 1
-        text = " ".join(str(error).split())
-        console.show_error(
-            f"Something failed that should not: {type(error).__name__}: {text}",
-            "Run it again with --debug for the traceback, and please report it.",
-        )
+        console.show_error(*_explained(error))
         return 1
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    """What to say of an error that nothing in the program expected."""
+    from textgen.screen import console
+
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:  # of a file, storage tells it
+        console.output_lost()
+        return (
+            f"The output could not be written: {error.strerror}.",
+            "Free some space, or write to another disk.",
+        )
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
+        return (
+            "There is not enough memory for what was asked.",
+            "Ask for less: smaller sizes, a smaller batch, fewer samples.",
+        )
+    return (
+        f"Something failed that should not: {type(error).__name__}: {text}",
+        "Run it again with --debug for the traceback, and please report it.",
+    )
 
 
 def debugging() -> bool:

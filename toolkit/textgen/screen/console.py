@@ -36,8 +36,13 @@ def prepare_streams() -> None:
     encoded does not end the program.
 
     A lone surrogate that stands for a byte of an argument becomes that byte again; any other
-    becomes U+FFFD.
+    becomes U+FFFD. A stream that was closed (``>&-``) is empty, or takes what is lost.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # opened before any other file, it gets the closed one's number: nobody else shall
+            null = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(null, mode, encoding="utf-8"))
     codecs.register_error(_ERRORS, _encode_surrogates)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -151,11 +156,21 @@ def write_text(text: str) -> None:
 
 def pipe_closed() -> int:
     """Ends quietly when the reader of a pipe has gone; returns the exit status."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(null, descriptor)  # the interpreter's last flush must not fail again
-    os.close(null)
+    _give_up(1, 2)
     return PIPE_CLOSED
+
+
+def output_lost() -> None:
+    """What standard output has not taken, on a full disk say, is given up."""
+    _give_up(1)
+
+
+def _give_up(*descriptors: int) -> None:
+    """What is written there goes nowhere: the interpreter's last flush must not fail again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
 
 
 def _console_of(stream: TextIO) -> Console:

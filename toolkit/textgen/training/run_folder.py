@@ -94,6 +94,11 @@ class RunFolder:
             texts = [f"--- after {at} steps\n{text}" for at, text in pairs if int(at) <= step]
             write_text(samples, "".join(texts))
 
+    def forget_unbegun(self) -> None:
+        """Removes the folder where no step was taken: there is nothing in it to keep."""
+        if not self.metrics() and not self.weights.exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the run for one training. Raises UserError where another has it."""
