@@ -212,6 +212,14 @@ def test_a_full_disk_is_told(line, workplace):
     assert remedy == "Free some space, or write to another disk."
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_notices_that_find_no_room_end_nothing(workplace):
+    command = [sys.executable, "-m", "textgen", "generate", "--length", "9", "--no-echo"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=workplace, stdout=subprocess.PIPE, stderr=full)
+    assert (done.returncode, len(done.stdout)) == (0, 10)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="streams are closed otherwise there")
 @pytest.mark.parametrize(
     ("line", "status"), [("generate --length 9 >&-", 0), ("models 2>&-", 0), ("score - <&-", 0)]

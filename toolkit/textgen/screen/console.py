@@ -114,7 +114,7 @@ def say(line: str, style: str = "", *, label: str = "", label_style: str = "") -
     safe = one_line(line)
     clear_line()
     if not lively(sys.stderr):
-        print(f"{label}{safe}", file=sys.stderr, flush=True)
+        _print(f"{label}{safe}")
         return
     from rich.text import Text
 
@@ -125,6 +125,16 @@ def say(line: str, style: str = "", *, label: str = "", label_style: str = "") -
     text = Text("\n".join(rows), style=style)
     text.stylize(label_style, 0, len(label))
     errors().print(text, soft_wrap=True)
+
+
+def _print(line: str) -> None:
+    """A plain line; where the disk behind standard error is full, the work goes on untold."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        _give_up(2)
 
 
 def draw_line(text: Text) -> None:
