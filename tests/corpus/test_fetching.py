@@ -20,6 +20,8 @@ from textgen.corpus import download as download_module
 from textgen.corpus.download import FetchError, download
 from textgen.corpus.fetching import find_built, open_recipe, remove_built
 from textgen.corpus.recipe import Recipe, load_recipe
+from textgen.registry import discover
+from textgen.sources import open_corpus
 from textgen_corpora import textgen_corpora
 
 DATA = random.Random(0).randbytes(5000)
@@ -167,6 +169,29 @@ def test_a_text_without_hash_is_pinned_by_its_first_download(tmp_path: Path) -> 
         with pytest.raises(FetchError, match="has changed"):
             open_recipe(mine, tmp_path)
     assert find_built(mine, tmp_path) is None
+
+
+def test_what_no_hash_vouches_for_is_said(tmp_path: Path) -> None:
+    verses = b"one fish two fish red fish blue fish\n" * 40
+    with serving(Behaviour(verses)) as url:
+        told = []
+        for promised in ("", f'sha256 = "{hashlib.sha256(verses).hexdigest()}"'):
+            recipe(tmp_path, f'url = "{url}"\n{promised}')
+            told.append(list(open_corpus(str(tmp_path / "mine.toml"), discover()).notices))
+    assert hashlib.sha256(verses).hexdigest() in told[0][0] and "on trust" in told[0][0]
+    assert not any("on trust" in notice for notice in told[1])
+
+
+def test_texts_from_the_registry_are_what_their_recipes_say(tmp_path: Path) -> None:
+    """As ``make`` does, this needs a package index."""
+    for name, beginning in (("shakespeare", "BERNARDO:\nWho's there?\n"), ("names", "emma\n")):
+        mine = load_recipe(textgen_corpora()[name])
+        built = open_recipe(mine, tmp_path)
+        files = sorted(built.path.rglob("*.*")) if built.path.is_dir() else [built.path]
+        texts = [path.read_text(encoding="utf-8") for path in files if path.is_file()]
+        assert built.bytes == mine.size
+        assert any(text.startswith(beginning) for text in texts)
+        assert not any(mark in text for text in texts for mark in "_*#\\\r")
 
 
 def test_a_built_corpus_that_lost_a_file_is_built_again(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,15 @@ def open_corpus(
     recipe = find_recipe(corpus, registry)
     source, name, licence = corpus, Path(corpus).name, ""
     given = dict(reader_options or {})
+    trust = ""
     if recipe is not None:
-        source = str(open_recipe(recipe, cache_folder(), progress).path)
+        built = open_recipe(recipe, cache_folder(), progress)
+        source = str(built.path)
+        if built.sha256 and not recipe.sha256:
+            trust = (
+                f"{recipe.name} is taken on trust: its recipe promises no hash. "
+                f"The SHA-256 of what was fetched is {built.sha256}."
+            )
         name, licence = recipe.name, recipe.licence
         reader = reader or recipe.reader
         documents, split = documents or recipe.documents, split or recipe.split
@@ -50,7 +58,7 @@ def open_corpus(
     reader = reader or reader_for(source, registry)
     reader_class = registry.load("reader", reader)
     tokenizer_class = registry.load("tokenizer", tokenizer)
-    return pack(
+    packed = pack(
         reader_class(source, build_options(reader_class.Options, given, f"reader {reader!r}")),
         tokenizer_class,
         tokenizer,
@@ -66,6 +74,9 @@ def open_corpus(
         ],
         progress=progress,
     )
+    if trust:
+        return dataclasses.replace(packed, notices=[trust, *packed.notices])
+    return packed
 
 
 def reopen(key: str, tokenizer_class: type[Tokenizer]) -> PackedCorpus | None:

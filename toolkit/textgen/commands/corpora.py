@@ -37,7 +37,7 @@ def show(registry: Any, corpus: str, as_json: bool) -> None:
         "licence": recipe.licence,
         "size": figures.size(recipe.size),
         "source": f"{source.kind} {source.where}",
-        "sha256": recipe.sha256 or "none promised",
+        "sha256": recipe.sha256 or _unpromised(source),
         "reader": recipe.reader,
         "state": _state(recipe),
     }
@@ -80,7 +80,7 @@ def _list(registry: Any, as_json: bool) -> None:
         size = figures.size(recipe.size)
         rows.append([name, recipe.description, size, recipe.licence, _state(recipe)])
     if not as_json:
-        columns = ("corpus", "what it is", "size", "licence", "")
+        columns = ("corpus", "what it is", "size", "licence", "state")
         tables.show_table(columns, rows, empty="No recipes are installed.")
 
 
@@ -92,6 +92,12 @@ def _recipe(corpus: str, registry: Any) -> Any:
     if recipe is None:
         raise unknown_name("corpus", corpus, registry.names("corpus"))
     return recipe
+
+
+def _unpromised(source: Any) -> str:
+    if source.kind == "url":
+        return "none promised; that of the first download is kept, and others are refused"
+    return "none: a text of this machine"
 
 
 def _state(recipe: Any) -> str:
