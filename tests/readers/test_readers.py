@@ -163,6 +163,7 @@ def test_byte_offset_of_an_error(
         read(Text, path, encoding=encoding)
     assert re.search(rf"byte {offset} ", caught.value.problem)
     assert name in caught.value.problem
+    assert "--encoding latin-1" in caught.value.remedy  # what train and score both take
 
 
 def test_offset_of_a_character_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

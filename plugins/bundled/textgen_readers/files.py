@@ -186,7 +186,7 @@ def _decode(
         raise UserError(
             f"{name} is not {encoding}: byte {offset} ({error.object[error.start]:#04x}): "
             f"{error.reason}.",
-            "Name its encoding, for example --reader-option encoding=latin-1.",
+            "Name its encoding, for example --encoding latin-1.",
         ) from error
     if "\0" in text:
         raise _binary(name)

@@ -118,12 +118,14 @@ def _title(event: Started) -> str:
 
 
 def _plan(event: Started) -> str:
-    share = event.epochs
-    seen = f"{share:.1f} times" if share >= 1 else f"{share:.0%} once"
+    share, whole = event.epochs, figures.count(event.corpus_symbols)
+    seen = f"the corpus' {whole} seen {share:.1f} times"
+    if share < 1:
+        seen = f"{share:.1%} of the corpus' {whole}"
     going_on = f", from step {figures.count(event.step)}" if event.step else ""
     return (
         f"{figures.count(event.steps)} steps{going_on}: {figures.count(event.symbols)} symbols, "
-        f"the corpus' {figures.count(event.corpus_symbols)} seen {seen}. "
+        f"{seen}. "
         "Ctrl-C stops early and keeps the best."
     )
 

@@ -44,7 +44,10 @@ class OptionInfo:
         if self.choices:
             return "one of " + ", ".join(map(str, self.choices))
         words = {"minimum": "at least", "maximum": "at most", "above": "above", "below": "below"}
-        return ", ".join(f"{words[k]} {v:g}" for k, v in self.bounds.items())
+        return ", ".join(
+            f"{words[name]} {bound:g}" if isinstance(bound, float) else f"{words[name]} {bound}"
+            for name, bound in self.bounds.items()
+        )
 
 
 def option(
