@@ -1,4 +1,5 @@
-"""Runs commands as a person does: whole processes in a folder of their own."""
+"""Runs commands as a person does: in a folder of their own, as whole processes, or in this one
+where what is tried does not depend on how a process begins and ends."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from textgen import cli
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,19 @@ def textgen_command(tmp_path) -> Callable[..., Done]:
             env={**os.environ, **(env or {})},
         )
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return call
+
+
+@pytest.fixture
+def command_here(tmp_path, monkeypatch, capfd) -> Callable[..., Done]:
+    """Calls ``textgen`` in ``tmp_path`` within this process, which has imported torch already."""
+
+    def call(*words: object) -> Done:
+        monkeypatch.chdir(tmp_path)
+        capfd.readouterr()
+        status = cli.run([str(word) for word in words])
+        return Done(status, *capfd.readouterr())
 
     return call
 

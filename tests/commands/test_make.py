@@ -34,11 +34,11 @@ def test_train_then_generate_in_an_empty_folder(textgen_command, verses, tmp_pat
     assert not (tmp_path / "runs" / "verses.txt-lstm").exists()
 
 
-def test_no_file_that_is_written_tells_paths_users_or_hosts(textgen_command, verses, tmp_path):
+def test_no_file_that_is_written_tells_paths_users_or_hosts(command_here, verses, tmp_path):
     import getpass
     import socket
 
-    textgen_command("train", verses, *SMALL)
+    command_here("train", verses, *SMALL)
     secrets = {str(tmp_path), str(verses.parent), socket.gethostname(), f"/{getpass.getuser()}/"}
     written = [p for p in tmp_path.rglob("*") if p.is_file() and p.name != "samples.txt"]
     assert len(written) > 5
@@ -48,8 +48,8 @@ def test_no_file_that_is_written_tells_paths_users_or_hosts(textgen_command, ver
             assert secret.encode() not in data, f"{path.name} tells {secret}"
 
 
-def test_json_events(textgen_command, verses):
-    done = textgen_command("train", verses, *SMALL, "--json")
+def test_json_events(command_here, verses):
+    done = command_here("train", verses, *SMALL, "--json")
     events = [json.loads(line) for line in done.out.splitlines()]
     names = [event["event"] for event in events]
     assert names[0] == "started"
@@ -57,12 +57,12 @@ def test_json_events(textgen_command, verses):
     assert {"progress", "evaluated", "sampled", "saved", "finished"} <= set(names)
 
 
-def test_tables_and_templates(textgen_command, tmp_path):
+def test_tables_and_templates(command_here, tmp_path):
     rows = "".join(f"fire,spell{i}\nwater,charm{i}\n" for i in range(40))
     (tmp_path / "spells.csv").write_text("school,name\n" + rows)
-    done = textgen_command("train", "./spells.csv", "--template", "{school}|{name}", *SMALL)
+    done = command_here("train", "./spells.csv", "--template", "{school}|{name}", *SMALL)
     assert done.status == 0, done.err
-    shown = json.loads(textgen_command("show", "--json").out)
+    shown = json.loads(command_here("show", "--json").out)
     assert "|" in shown["vocabulary"]["symbols"]
     assert shown["documents"] == "lines"
 
@@ -73,13 +73,13 @@ def test_standard_input(textgen_command, verses):
     assert json.loads(textgen_command("show", "--json").out)["corpus"]["name"] == "stdin"
 
 
-def test_a_recipe_of_the_users_own(textgen_command, verses, tmp_path):
+def test_a_recipe_of_the_users_own(command_here, verses, tmp_path):
     (tmp_path / "mine.toml").write_text(
         f'licence = "CC0"\n[source]\npath = "{verses.as_posix()}"\n', encoding="utf-8"
     )
-    done = textgen_command("train", "mine.toml", "--tokenizer", "words", *SMALL)
+    done = command_here("train", "mine.toml", "--tokenizer", "words", *SMALL)
     assert done.status == 0, done.err
-    assert json.loads(textgen_command("show", "--json").out)["corpus"]["licence"] == "CC0"
+    assert json.loads(command_here("show", "--json").out)["corpus"]["licence"] == "CC0"
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_a_recipe_of_the_users_own(textgen_command, verses, tmp_path):
         (["--resume", "nope"], "There is no run"),
     ],
 )
-def test_mistakes_leave_nothing_behind(words, said, textgen_command, tmp_path):
+def test_mistakes_leave_nothing_behind(words, said, command_here, tmp_path):
     (tmp_path / "empty.txt").write_bytes(b"")
     (tmp_path / "one.txt").write_text("a" * 5000)
     (tmp_path / "binary.bin").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "latin.txt").write_bytes("naïve café\n".encode("latin-1") * 50)
     (tmp_path / "short.txt").write_text("too short for this")
     (tmp_path / "good.txt").write_text("a text that is long enough to be learnt from. " * 40)
-    done = textgen_command(
+    done = command_here(
         "train", *words, *([] if {"--steps", "--resume"} & set(words) else ["--steps", "3"])
     )
     assert done.status == 2, done.err
@@ -138,13 +138,13 @@ def test_the_default_corpus_falls_back_without_a_network(textgen_command, tmp_pa
     assert len(said) == 1
 
 
-def test_plugins_doctor_and_corpora(textgen_command):
-    listed = [json.loads(x) for x in textgen_command("plugins", "--json").out.splitlines()]
+def test_plugins_doctor_and_corpora(command_here):
+    listed = [json.loads(x) for x in command_here("plugins", "--json").out.splitlines()]
     assert {"lstm", "top-p", "characters", "csv", "shakespeare"} <= {x["name"] for x in listed}
-    shown = textgen_command("plugins", "show", "top-p").out
+    shown = command_here("plugins", "show", "top-p").out
     assert "at most 1" in shown
-    assert textgen_command("doctor").status == 0
-    corpora = textgen_command("corpora").out
+    assert command_here("doctor").status == 0
+    corpora = command_here("corpora").out
     assert re.search(r"^python-docs\t", corpora, re.M)
 
 
@@ -208,16 +208,16 @@ def test_a_dozen_broken_plugins_break_no_command(textgen_command, verses, workpl
     assert "switched off" in off.err
 
 
-def test_a_run_goes_on_as_it_began_or_not_at_all(textgen_command, verses, tmp_path):
+def test_a_run_goes_on_as_it_began_or_not_at_all(command_here, verses, tmp_path):
     small = ("--steps", "6", "--hidden-size", "8", "--batch-size", "4")
-    assert textgen_command("train", verses, *small, "--name", "first").status == 0
-    changed = textgen_command("train", "--resume", "first", "--steps", "50", "--cell", "gru")
+    assert command_here("train", verses, *small, "--name", "first").status == 0
+    changed = command_here("train", "--resume", "first", "--steps", "50", "--cell", "gru")
     assert changed.status == 2
     assert "--steps" in changed.err and "--cell" in changed.err
-    other = textgen_command("train", verses, "--resume", "first", "--split-seed", "5")
+    other = command_here("train", verses, "--resume", "first", "--split-seed", "5")
     assert other.status == 2 and "another split" in other.err
-    other = textgen_command("train", verses, "--resume", "first", "--tokenizer", "bytes")
+    other = command_here("train", verses, "--resume", "first", "--tokenizer", "bytes")
     assert other.status == 2 and "another" in other.err
-    assert textgen_command("train", verses, "--resume", "first").status == 0
-    refused = textgen_command("train", verses, *small, "--name", "model")
+    assert command_here("train", verses, "--resume", "first").status == 0
+    refused = command_here("train", verses, *small, "--name", "model")
     assert refused.status == 2 and "model.onnx" in refused.err
