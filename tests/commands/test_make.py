@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import pytest
+
+from fake_distributions import BROKEN_SAMPLERS, install
 
 SMALL = ["--hidden-size", "16", "--batch-size", "4", "--steps", "12"]
 
@@ -174,29 +177,52 @@ def test_a_plugin_file(textgen_command, verses, tmp_path):
     assert textgen_command("generate", "--length", "5").status == 0
 
 
-def test_a_dozen_broken_plugins_break_no_command(textgen_command, verses, workplace, tmp_path):
-    from fake_distributions import BROKEN_SAMPLERS, install_sampler
-
+@pytest.fixture
+def broken_dozen(tmp_path, monkeypatch):
+    """A folder of distributions that do not load; each promises a sampler, a reader, a corpus."""
     site = tmp_path / "site"
     site.mkdir()
     for name, (source, _) in BROKEN_SAMPLERS.items():
-        install_sampler(site, f"textgen-{name}", name, source)
-    env = {"PYTHONPATH": str(site)}
+        promised = {f"textgen.{kind}:{name}" for kind in ("samplers", "readers", "corpora")}
+        module = f"textgen_{name.replace('-', '_')}"
+        install(site, f"textgen-{name}", source, dict.fromkeys(promised, module))
+    monkeypatch.syspath_prepend(str(site))
+    yield site
+    for path in site.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def test_a_dozen_broken_plugins_break_no_command(
+    textgen_command, command_here, broken_dozen, verses, workplace
+):
+    env = {"PYTHONPATH": str(broken_dozen)}
     (workplace / "text.txt").write_text("ANNA:\nSing the river\n")
-    lines = [
+    (workplace / "text.strange").write_bytes(verses.read_bytes())
+    quiet = [
         "--help",
         "plugins",
-        "corpora",
+        "plugins show top-p",
+        "corpora show python-docs",
         "models",
         "runs",
         "show",
         "score text.txt",
         "generate --length 5 --top-p 0.9 --seed 1",
     ]
-    for line in lines:
+    for line in quiet:
         done = textgen_command(*line.split(), env=env)
         assert done.status == 0, done.err
-    assert textgen_command("train", verses, *SMALL, env=env).status == 0
+        assert "textgen-" not in done.err
+    # lists of recipes, and an ending that no bundled reader claims, load them all
+    listed = textgen_command("corpora", env=env)
+    for done in (listed, command_here("train", "./text.strange", "--name", "mine", *SMALL)):
+        assert done.status == 0, done.err
+        aside = [said for said in done.err.splitlines() if " put aside: " in said]
+        assert len(aside) == len(BROKEN_SAMPLERS) == 12
+        for name in BROKEN_SAMPLERS:
+            assert sum(f" of textgen-{name} put aside: " in said for said in aside) == 1
+    for line in ("runs show mine", "export mine"):
+        assert command_here(*line.split()).status == 0
     done = textgen_command("doctor", env=env)
     assert done.status == 1
     assert sum("plugin sampler" in line for line in done.out.splitlines()) == 12
