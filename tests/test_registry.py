@@ -154,6 +154,13 @@ def test_a_plugin_file_that_will_not_do(tmp_path, text, quoted):
         discover(files=[file])
 
 
+def test_a_plugin_file_ends_in_py(tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_text("TEXTGEN_CONTRACT = 1")
+    with pytest.raises(UserError, match=r"does not end in \.py"):
+        discover(files=[file])
+
+
 def test_a_plugin_file_may_not_take_a_name(tmp_path):
     from textwrap import dedent
 

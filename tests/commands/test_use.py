@@ -123,6 +123,11 @@ def test_score_tells_the_learnt_from_the_strange(textgen_command, workplace):
     assert json.loads(piped.out)["nats"] == pytest.approx(known["nats"])
 
 
+def test_help_breaks_no_command_it_tells(textgen_command):
+    shown = textgen_command("--help", env={"COLUMNS": "80"}).out
+    assert "Start with:  textgen train --cell lstm\n" in shown
+
+
 def test_show_tells_people(textgen_command, workplace):
     shown = textgen_command("show", "verses").out
     for word in ("lstm", "verses.txt", "nats", "layer0.h", "digest"):

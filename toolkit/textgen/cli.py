@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    epilog="textgen COMMAND --help tells more of each. Start with: textgen train --cell lstm",
+    epilog="textgen COMMAND --help tells more. Start with:  textgen train --cell lstm",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="textgen-toolkit", message="textgen %(version)s")

@@ -210,8 +210,10 @@ class Registry:
         place = hashlib.sha256(str(file.resolve()).encode("utf-8", "backslashreplace")).hexdigest()
         name = f"textgen_plugin_file_{file.stem}_{place[:8]}"  # two files may have one name
         spec = importlib.util.spec_from_file_location(name, file)
-        if not file.is_file() or spec is None or spec.loader is None:
+        if not file.is_file():
             raise UserError(f"There is no plugin file {file}.", "Give the path of a .py file.")
+        if spec is None or spec.loader is None:
+            raise UserError(f"{file} is no plugin: its name does not end in .py.", "Rename it.")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # dataclasses and pickling look a class's module up
         added = []

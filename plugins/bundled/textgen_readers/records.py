@@ -104,7 +104,7 @@ def lacking(field: str, where: str, known: Iterable[str]) -> UserError:
     listing = ", ".join(known) or "none"
     return UserError(
         f"{where} has no field {field!r}.",
-        f"It has: {listing}. Choose with --reader-option field=NAME or --template '{{NAME}}'.",
+        f"It has: {listing}. Choose with --field NAME or --template '{{NAME}}'.",
     )
 
 

@@ -32,10 +32,19 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """How a corpus is read, cut and split."""
     options = [
-        click.option("--tokenizer", default="characters", show_default=True, help="Its name."),
-        click.option("--tokenizer-option", multiple=True, metavar="NAME=VALUE", help="Repeatable."),
+        click.option(
+            "--tokenizer",
+            default="characters",
+            show_default=True,
+            help="What cuts text into symbols; textgen plugins lists them.",
+        ),
+        click.option(
+            "--tokenizer-option", multiple=True, metavar="NAME=VALUE", help="Of it. Repeatable."
+        ),
         click.option("--reader", help="What reads the corpus. By its ending when left out."),
-        click.option("--reader-option", multiple=True, metavar="NAME=VALUE", help="Repeatable."),
+        click.option(
+            "--reader-option", multiple=True, metavar="NAME=VALUE", help="Of it. Repeatable."
+        ),
         click.option("--encoding", help="Of the text files; utf-8 when left out."),
         click.option("--field", help="The field of a JSON line or table that holds the text."),
         click.option("--template", help="A text with fields, such as '{school}|{name}'."),
@@ -56,8 +65,18 @@ def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("corpus", required=False)
-@click.option("--cell", default="lstm", show_default=True, help="The recurrent cell's name.")
-@click.option("--cell-option", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
+@click.option(
+    "--cell",
+    default="lstm",
+    show_default=True,
+    help="The recurrent cell; textgen plugins lists them.",
+)
+@click.option(
+    "--cell-option",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of it, as textgen plugins show CELL tells. Repeatable.",
+)
 @settings_options
 @corpus_options
 @click.option("--name", help="The run's name; <corpus>-<cell> when left out.")
