@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from filelock import FileLock
 
 import textgen
 from awkward.cells import FastWeights, Leaky, LearnedStart, WideOutput
+from textgen import cli
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.registry import discover
 from textgen.training.checkpoint import read_checkpoint
@@ -219,6 +221,37 @@ def test_a_training_that_cannot_begin_leaves_no_run(verses, tmp_path):
     with pytest.raises(RuntimeError, match="memory"):
         textgen.train(verses, steps=1, hidden_size=10**9, folder=tmp_path)
     assert [*(tmp_path / "runs").iterdir()] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_a_full_disk_is_said_and_what_was_written_stays(verses, tmp_path, monkeypatch, capfd):
+    """Checkpoints of the best weights alone still fit; those that hold the optimizer too do not."""
+    monkeypatch.chdir(tmp_path)
+    command = ["train", str(verses), "--hidden-size", "48", "--batch-size", "4", "--steps", "20"]
+    with limited_files(150_000):
+        assert cli.run(command) == 1
+    *_, problem, remedy = capfd.readouterr().err.splitlines()
+    assert problem.startswith("Error: ") and "last.safetensors could not be written" in problem
+    assert remedy
+    files = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(files) == [
+        ".lock", "best.safetensors", "metrics.jsonl", "run.json", "samples.txt",
+    ]  # fmt: skip
+    (best,) = tmp_path.rglob("best.safetensors")
+    assert read_checkpoint(best).values["step"] == 2
+
+
+@contextlib.contextmanager
+def limited_files(size):
+    """No file may grow beyond ``size`` bytes, as on a disk that is full."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_damaged_checkpoint_is_refused(verses, tmp_path):
