@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,25 @@ def test_it_says_what_was_written(tmp_path):
     assert found.digest == written.digest
     assert found.path == path
     assert found.graph().graph == graph.graph
+
+
+def test_what_it_replaces_is_kept_and_may_be_missing():
+    graph, info = lstm()
+    rules = ((r"\d+", "0"), ("\ud800(x)", r"\1"))
+    info = dataclasses.replace(info, replacements=rules)
+    assert model_file.parse(model_file.seal(graph, info)).info == info
+    older = json.loads(info.to_json())
+    del older["replacements"]
+    found = model_file.ModelInfo.from_json(json.dumps(older))
+    assert found == dataclasses.replace(info, replacements=())
+
+
+@pytest.mark.parametrize("rules", [[("(", "x")], [("a", r"\1")], [("a", 1)], [("a",)], [3], 7])
+def test_what_it_replaces_must_be_readable(rules):
+    graph, info = lstm()
+    damaged = model_file.seal(graph, dataclasses.replace(info, replacements=rules))
+    with pytest.raises(UserError, match="says of itself cannot be read"):
+        model_file.parse(damaged)
 
 
 def test_the_digest_is_the_last_field_and_covers_all_before_it():

@@ -539,3 +539,43 @@ def test_another_version_of_a_plugin_packs_again(tmp_path: Path) -> None:
         )
 
     assert made("1").folder == made("1").folder != made("2").folder
+
+
+STAMPED = [f"{hour:02}:{minute:02} {word}" for minute in range(30)
+           for hour, word in enumerate(("up", "down", "12", "lost id 7"))]  # fmt: skip
+
+
+def test_what_is_replaced_is_never_seen(tmp_path: Path) -> None:
+    source = tmp_path / "log.txt"
+    source.write_text("\n".join(STAMPED))
+    rules = ((r"^\d+:(\d)\d ", ""), (r"^\d+$", ""), (r"\d+", "N"), ("never", "there"))
+    plain = packed_from(source, tmp_path, documents="lines")
+    corpus = packed_from(source, tmp_path, documents="lines", replace=rules)
+    assert plain.folder != corpus.folder
+    assert (plain.replacements, corpus.replacements) == ((), rules)
+    assert everything(plain) == STAMPED
+    assert everything(corpus) == ["up", "down", "lost id N"] * 30  # an empty line is none
+    assert not {b":", b"1", b"7"} & set(corpus.vocabulary.symbols)
+    assert [n for n in corpus.notices if "--replace" in n] == [
+        "--replace 'never=there' changed nothing in corpus."
+    ]
+    # lines that have become equal stand on one side
+    sides = [set(texts(corpus, split)) for split in SPLITS]
+    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+    again = packed_from(source, tmp_path, documents="lines", replace=rules)
+    assert again.folder == corpus.folder and again.replacements == rules
+    other = packed_from(source, tmp_path, documents="lines", replace=rules[:3])
+    assert other.folder not in (corpus.folder, plain.folder)
+
+
+@pytest.mark.parametrize("documents", ["files", "none", "--"])
+def test_running_text_is_replaced_line_by_line(documents: str, tmp_path: Path) -> None:
+    """Wherever a piece ends, and however long a document is."""
+    line = "at 12:34:56 it began --\n"
+    text = line * (writing.PIECE // len(line) + 7)
+    pieces = tuple(text[i : i + 100_003] for i in range(0, len(text), 100_003))
+    replaced = re.sub(r"\d+:\d+:\d+", "T", text)
+    parts = replaced.split("--") if documents == "--" else [replaced]
+    rules = ((r"\d+:\d+:\d+", "T"), (r"\d[^x]*\d", "across"))
+    corpus = pack_documents(tmp_path, Document("a", pieces), documents=documents, replace=rules)
+    assert everything(corpus) == [part for part in parts if part]

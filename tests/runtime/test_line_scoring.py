@@ -6,6 +6,7 @@ import io
 import os
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,3 +119,37 @@ def test_an_error_of_the_stream_is_raised_here():
 
     with pytest.raises(OSError, match="Input/output"):
         next(line_batches(Broken()))
+
+
+def test_what_is_replaced_costs_the_same_whatever_it_was():
+    made, info = lstm()
+    rules = ((r"\d\d:\d\d", "j."), (r"#\w+", ""))
+    model = loaded((made, replace(info, replacements=rules)))
+    plain = loaded((made, info))
+    lines = [
+        "12:30 abc def",
+        "09:59 abc def",
+        "abc 11:11\u2603 #x9 d",
+        "abc 23:45\u2603 #y7 d",
+        "#no",
+    ]
+    found = score_lines(model, lines)
+    assert found[0] == found[1] and found[2] == found[3]
+    assert found[:1] + found[2:3] == score_lines(plain, ["j. abc def", "abc j.\u2603  d"])
+    assert (found[4].symbols, found[4].unknown) == (0, ())
+    assert model.score(lines[0]).nats == plain.score("j. abc def").nats
+    assert model.score(f"{lines[0]}\n{lines[1]}").symbols == 2 * len("j. abc def") + 1
+
+
+def test_a_prompt_is_replaced_and_so_is_what_a_session_reads():
+    made, info = lstm(hidden=32)
+    model = loaded((made, replace(info, replacements=(("[0-9]+", "abc"),))))
+    prompts = ("17", "204", "abc")
+    assert len({model.generate(f"{p} def", length=50, seed=1).texts for p in prompts}) == 1
+    assert model.generate("17", seed=1).prompt == "17"
+    written = set()
+    for prompt in prompts:
+        session = model.session(seed=1)
+        assert session.feed(prompt) == []
+        written.add(session.write(50))
+    assert len(written) == 1

@@ -64,7 +64,8 @@ def open_corpus(
 
     Fetched and packed into the cache the first time. A name is a recipe first; ``./name`` is a
     path. Options: tokenizer, tokenizer_options, reader, reader_options, documents, split,
-    split_sizes (percent of train, validation, test), split_seed, progress.
+    split_sizes (percent of train, validation, test), split_seed, replace (pairs of a regular
+    expression and the text that takes the place of what it matches), progress.
     """
     from textgen import sources
 

@@ -22,6 +22,7 @@ import numpy as np
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.tokenizer import Vocabulary
 from textgen.known_texts import KnownTexts
+from textgen.rewriting import Rewriting, Rule
 from textgen.storage import write_bytes
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class ModelInfo:
     """What the fields of the template may be, of those that have few values."""
     known: Mapping[str, Any] | None = None
     """The documents of the corpus as a filter (see ``known_texts``), where texts end."""
+    replacements: tuple[Rule, ...] = ()
+    """By which the text it has learnt was rewritten, and so is what it reads."""
     format: int = FORMAT
 
     @property
@@ -131,6 +134,8 @@ class ModelInfo:
         )
         symbols = (s.encode("utf-8", "surrogateescape") for s in data["vocabulary"]["symbols"])
         fields["vocabulary"] = Vocabulary(tuple(symbols), data["vocabulary"]["boundary"])
+        rules = data.get("replacements", ())
+        fields["replacements"] = tuple((pattern, text) for pattern, text in rules)
         return cls(**fields)
 
 
@@ -258,6 +263,7 @@ def _read_info(text: str, name: str) -> ModelInfo:
             state.array(1)
         if info.known is not None:
             KnownTexts.from_json(info.known)
+        Rewriting(info.replacements)
         return info
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(

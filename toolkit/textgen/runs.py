@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,18 +116,20 @@ def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) 
     packed = corpus or sources.reopen(
         about["packed"], registry.load("tokenizer", about["tokenizer"])
     )
-    if packed is None or packed.sha256 != about["sha256"]:
+    made = _made_as(packed) if packed else {}
+    other = [what for what, value in made.items() if about.get(what, value) != value]
+    # what is replaced otherwise is another text too, and this says why
+    if packed is None or (packed.sha256 != about["sha256"] and "replace" not in other):
         state = "is no longer in the cache" if packed is None else "is another text"
         raise UserError(
             f"The corpus {about['name']} of the run {run.name} {state}.",
             f"Give it again: textgen train CORPUS --resume {run.name}",
         )
-    for what, value in _made_as(packed).items():
-        if about.get(what, value) != value:
-            raise UserError(
-                f"The corpus was given with another {what} than the run {run.name} began with.",
-                f"Give it with the same: {about[what]}",
-            )
+    if other:
+        raise UserError(
+            f"The corpus was given with another {other[0]} than the run {run.name} began with.",
+            f"Give it with the same: {_as_typed(about[other[0]])}",
+        )
     try:
         # by its full name: another distribution may have a cell of the same
         full = f"{cell['distribution']}:{cell['name']}" if cell["distribution"] else cell["name"]
@@ -146,10 +149,16 @@ def _made_as(corpus: PackedCorpus) -> dict[str, Any]:
     """What beside its text decides what a network learns from a corpus."""
     symbols = hashlib.sha256(b"".join(repr(s).encode() for s in corpus.vocabulary.symbols))
     return {
+        "replace": [f"{pattern}={text}" for pattern, text in corpus.replacements],
         "documents": corpus.documents,
         "split": dict(corpus.split),
         "vocabulary": symbols.hexdigest()[:16],
     }
+
+
+def _as_typed(value: Any) -> str:
+    """What ``_made_as`` tells, for people."""
+    return (shlex.join(value) or "none") if isinstance(value, list) else str(value)
 
 
 def finish_run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from textgen.corpus.packed import PackedCorpus, open_packed
 from textgen.corpus.packing import pack
 from textgen.corpus.recipe import Recipe, load_recipe
 from textgen.registry import Registry
+from textgen.rewriting import Rule
 from textgen.storage import cache_folder
 
 DEFAULT_READER = "text"
@@ -33,6 +34,7 @@ def open_corpus(
     split: str | None = None,
     split_sizes: tuple[float, float, float] = (90.0, 5.0, 5.0),
     split_seed: int = 0,
+    replace: Iterable[Rule] = (),
     progress: Progress | None = None,
 ) -> PackedCorpus:
     """A corpus as ids, fetched and packed into the cache the first time.
@@ -63,7 +65,7 @@ def open_corpus(
         tokenizer_class,
         tokenizer,
         build_options(tokenizer_class.Options, tokenizer_options or {}, f"tokenizer {tokenizer!r}"),
-        DocumentSettings(documents, split, split_sizes, split_seed),
+        DocumentSettings(documents, split, split_sizes, split_seed, tuple(replace)),
         cache_folder(),
         name="stdin" if source == "-" else name,
         licence=licence,

@@ -51,6 +51,9 @@ def _details(file: Any, name: str, size: int) -> dict[str, str]:
         "documents": info.documents,
         "split": ", ".join(f"{key} {value}" for key, value in info.split.items()),
     }
+    if info.replacements:
+        rules = (f"{pattern} by {text or 'nothing'}" for pattern, text in info.replacements)
+        details["replaced"] = "; ".join(rules)
     for protocol, loss in info.losses.items():
         figure = f"{loss['nats']:.4f} nats, {loss['bits']:.4f} bits a symbol"
         details[f"loss, {protocol}"] = f"{figure}, over {figures.count(loss['symbols'])}"

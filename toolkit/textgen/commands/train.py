@@ -57,6 +57,13 @@ def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Percent of train, validation and test.",
         ),
         click.option("--split-seed", default=0, show_default=True, help="Of a random split."),
+        click.option(
+            "--replace",
+            multiple=True,
+            metavar="REGEX=TEXT",
+            help=r"Rewrite every line, such as '\d+=0'; the model then does so with all it reads. "
+            "Repeatable.",
+        ),
     ]
     for option in reversed(options):
         function = option(function)
@@ -163,9 +170,11 @@ def _corpus_options(
     field: str | None,
     template: str | None,
     split_sizes: str,
+    replace: tuple[str, ...],
     **options: Any,
 ) -> dict[str, Any]:
     from textgen.corpus.documents import parse_sizes
+    from textgen.rewriting import parse_rule
 
     short = {"encoding": encoding, "field": field, "template": template}
     given = {key: value for key, value in short.items() if value is not None}
@@ -174,6 +183,7 @@ def _corpus_options(
         "tokenizer_options": assignments(tokenizer_option, "--tokenizer-option"),
         "reader_options": {**assignments(reader_option, "--reader-option"), **given},
         "split_sizes": parse_sizes(split_sizes),
+        "replace": [parse_rule(word) for word in replace],
     }
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from textgen.contracts.errors import UserError
 from textgen.contracts.reader import Document, Reader
+from textgen.rewriting import Rule, check_rules
 
 FILES, LINES, NONE = "files", "lines", "none"
 
@@ -30,15 +31,18 @@ LONGEST = 1 << 26
 class DocumentSettings:
     """How a corpus is cut into documents, and those into splits. None chooses from the text.
 
-    ``sizes`` are shares of the text in train, validation and test; ``seed`` draws random splits.
+    ``sizes`` are shares of the text in train, validation and test; ``seed`` draws random splits;
+    ``replace`` are rules by which each document is rewritten once it is cut.
     """
 
     documents: str | None = None
     split: str | None = None
     sizes: tuple[float, float, float] = (90.0, 5.0, 5.0)
     seed: int = 0
+    replace: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
+        check_rules(self.replace)
         if self.split not in (None, "random", "tail"):
             raise UserError(f"There is no split {self.split!r}.", "It is random or tail.")
         if self.documents == "":

@@ -20,6 +20,7 @@ from textgen import storage
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.tokenizer import Tokenizer, Vocabulary
 from textgen.corpus.splitting import SPLITS
+from textgen.rewriting import Rule
 
 FORMAT = 1
 META = "meta.json"
@@ -37,8 +38,8 @@ class DamagedCorpusError(TextgenError):
 class PackedCorpus:
     """The ids of a corpus, its splits, and what is known of it.
 
-    ``sha256`` is over the text as read, ``documents`` is ``lines``, ``files``, ``none`` or a
-    separator, ``notices`` are sentences to be said once.
+    ``sha256`` is over the text as read, or as rewritten by ``replacements``; ``documents`` is
+    ``lines``, ``files``, ``none`` or a separator; ``notices`` are sentences to be said once.
     """
 
     name: str
@@ -49,6 +50,7 @@ class PackedCorpus:
     tokenizer_distribution: str
     documents: str
     split: Mapping[str, Any]
+    replacements: tuple[Rule, ...]
     notices: Sequence[str]
     ids: np.ndarray
     """Memory-mapped, uint8, uint16 or int32: boundary, document, boundary, ..., boundary."""
@@ -132,6 +134,7 @@ def open_packed(folder: Path, tokenizer_class: type[Tokenizer]) -> PackedCorpus:
         tokenizer_distribution=meta["tokenizer_distribution"],
         documents=meta["documents"],
         split=meta["split"],
+        replacements=tuple((pattern, text) for pattern, text in meta.get("replacements", ())),
         notices=meta["notices"],
         ids=np.memmap(folder / IDS, np.dtype(meta["dtype"]), "r"),
         folder=folder,

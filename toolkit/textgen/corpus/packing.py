@@ -27,6 +27,7 @@ from textgen.corpus.documents import DocumentSettings, arrange, choose_documents
 from textgen.corpus.packed import DamagedCorpusError, PackedCorpus
 from textgen.corpus.splitting import SPLITS, Split, Table, choose_split, spans
 from textgen.corpus.writing import IdWriter
+from textgen.rewriting import Rewriting
 
 __all__ = ["DocumentSettings", "PackedCorpus", "Progress", "pack"]
 
@@ -114,6 +115,7 @@ class _Packing:
     ) -> None:
         self._reader = reader
         self._settings = settings
+        self._rewriting = Rewriting(settings.replace)
         self._folder = folder
         self._progress = progress or (lambda stage, done, total: None)
         self._characters: int | None = reader.size()
@@ -147,11 +149,22 @@ class _Packing:
             "counts": counts,
             "files": files,
             "dtype": writer.dtype.str,
-            "notices": [n for n in (notice, *writer.notices(name), *_missing(counts)) if n],
+            "replacements": self._rewriting.rules,
+            "notices": [
+                n
+                for n in (notice, *writer.notices(name), *self._idle(name), *_missing(counts))
+                if n
+            ],
         }
 
     def _documents(self, stage: str, documents: str) -> Iterator[Document]:
-        return arrange(self._watched(stage), documents, self._reader.records)
+        arranged = arrange(self._watched(stage), documents, self._reader.records)
+        return map(self._rewriting.document, arranged)
+
+    def _idle(self, name: str) -> Iterator[str]:
+        for pattern, text in self._rewriting.rules:
+            if (pattern, text) in self._rewriting.idle:
+                yield f"--replace '{pattern}={text}' changed nothing in {name}."
 
     def _watched(self, stage: str) -> Iterator[Document]:
         """What the reader finds, telling the progress and counting their characters on the way."""

@@ -93,6 +93,7 @@ def describe(
         tokenizer_data=dict(corpus.tokenizer.to_json()),
         documents=corpus.documents,
         split=dict(corpus.split),
+        replacements=corpus.replacements,
         corpus={
             "name": Path(corpus.name).name,
             "sha256": corpus.sha256,

@@ -3,10 +3,52 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from textgen.contracts.tokenizer import Vocabulary
+from textgen.contracts.tokenizer import Tokenizer, Vocabulary
+from textgen.rewriting import Rewriting, Rule
+
+
+class Encoder:
+    """Text into ids, as a model reads it: rewritten by ``rules``, then cut into symbols.
+
+    Where ``tokenizer`` is None its plugin is missing, and text is cut into the longest symbols that
+    fit.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer | None, vocabulary: Vocabulary, rules: Iterable[Rule] = ()
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+        self._rewriting = Rewriting(rules)
+
+    def encode(self, text: str) -> tuple[np.ndarray, list[str]]:
+        """The ids of ``text``, and what has no symbol, each once, which is left out."""
+        return self.symbols(self.rewrite(text))
+
+    def rewrite(self, text: str) -> str:
+        """The first half of ``encode``."""
+        return self._rewriting.text(text)
+
+    def symbols(self, text: str) -> tuple[np.ndarray, list[str]]:
+        """The second half, for what has been rewritten."""
+        if self._tokenizer is None:
+            return longest_match(text, self._vocabulary)
+        return self._tokenizer.encode(text)
+
+    def parts(self, pieces: Iterable[str], name: str) -> Iterator[tuple[np.ndarray, list[str]]]:
+        """What ``encode`` finds in the text ``name``, which comes in pieces, in parts."""
+        held = ""
+        for piece in self._rewriting.pieces(pieces, name):
+            held += piece
+            if cut := self._tokenizer.safe_cut(held) if self._tokenizer else 0:
+                yield self.symbols(held[:cut])
+                held = held[cut:]
+        if held:
+            yield self.symbols(held)
 
 
 class Decoder:

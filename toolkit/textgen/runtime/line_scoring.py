@@ -27,7 +27,7 @@ class LineScore:
     worst: float
     """Bits a symbol of the most surprising 16 symbols in a row (or of all, if there are fewer)."""
     at: int
-    """Where that window begins: how many symbols stand before it."""
+    """Where that window begins: how many symbols stand before it in the line as it is rewritten."""
     unknown: tuple[str, ...]
     """What the model has never seen. Each occurrence costs what the least likely symbol would."""
 
@@ -48,7 +48,7 @@ class LineScore:
 
 def score_lines(model: Model, lines: Sequence[str]) -> list[LineScore]:
     """The score of each line, read from the boundary, all side by side."""
-    encoded = [_encoded(model, line) for line in lines]
+    encoded = [_encoded(model, model.encoder.rewrite(line)) for line in lines]
     boundary = model.vocabulary.boundary
     # read to the boundary also where no text ends: an unseen symbol may be the last
     nats = model.read_ids([np.append(ids, boundary) for ids, _, _ in encoded])
@@ -60,7 +60,7 @@ def score_lines(model: Model, lines: Sequence[str]) -> list[LineScore]:
 
 def _encoded(model: Model, line: str) -> tuple[np.ndarray, list[int], tuple[str, ...]]:
     """The ids, before how many of them each unseen symbol stands, and which these are."""
-    ids, unknown = model.encode(line)
+    ids, unknown = model.encoder.symbols(line)
     if not unknown:
         return ids, [], ()
     names = sorted(unknown, key=len, reverse=True)
@@ -69,7 +69,7 @@ def _encoded(model: Model, line: str) -> tuple[np.ndarray, list[int], tuple[str,
         if piece in unknown:
             places.append(count)
         elif piece:
-            parts.append(model.encode(piece)[0])
+            parts.append(model.encoder.symbols(piece)[0])
             count += len(parts[-1])
     return np.concatenate([np.zeros(0, np.int64), *parts]), places, tuple(unknown)
 

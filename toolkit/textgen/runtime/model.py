@@ -24,7 +24,7 @@ from textgen.runtime.chain import (
     build_chain,
     convenience,
 )
-from textgen.runtime.encoding import longest_match
+from textgen.runtime.encoding import Encoder
 from textgen.runtime.engine import Cursor, Engine, LoopEngine, StepEngine, Stretch, start
 from textgen.runtime.generation import (
     Collector,
@@ -76,7 +76,8 @@ class Model:
         from textgen.runtime.sessions import check_threads, choose_provider
 
         self._file = file
-        self._tokenizer = tokenizer
+        self.encoder = Encoder(tokenizer, file.info.vocabulary, file.info.replacements)
+        """Text into ids, as the model reads it."""
         self._samplers = samplers
         self._threads = check_threads(threads)
         self.provider = choose_provider(provider)
@@ -111,10 +112,9 @@ class Model:
         return self._file.digest
 
     def encode(self, text: str) -> tuple[np.ndarray, list[str]]:
-        """The ids of ``text``, and what the model has no symbol for, which is left out."""
-        if self._tokenizer is None:
-            return longest_match(text, self.vocabulary)
-        return self._tokenizer.encode(text)
+        """The ids of ``text``, rewritten as the text was that the model has learnt, and what it has
+        no symbol for, which is left out."""
+        return self.encoder.encode(text)
 
     def initial_state(self, batch: int = 1) -> dict[str, np.ndarray]:
         """The states before the first symbol, (B, ...) float32 each."""
