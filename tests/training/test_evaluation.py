@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from textgen import api, runs
+from textgen.contracts.reader import Document
 from textgen.registry import discover
+from textgen.runtime.document_scoring import score_documents
+from textgen.training import evaluation
+from textgen.training.checkpoint import load_weights
 from textgen.training.evaluation import WINDOW, Evaluator
-from textgen.training.network import Network
+from textgen.training.network import Network, build_network
+from textgen.training.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -110,3 +116,25 @@ def test_a_part_of_short_documents_is_measured_in_symbols(network):
     ids[::5] = 0
     evaluator = Evaluator(ids, np.array(spans), 0)
     assert 900 <= evaluator.cold(network, limit=1000).symbols <= 1000
+
+
+def test_cold_windows_are_what_score_reads(trained_names, monkeypatch):
+    """``textgen score --windows`` tells the figure that training does."""
+    registry = discover()
+    setup = runs.read_setup(RunFolder(trained_names.folder), None, registry)
+    corpus, cell = setup.corpus, setup.cell
+    size = corpus.vocabulary.size
+    network = build_network(size, cell.cell_class, cell.options, setup.settings)
+    load_weights(network, RunFolder(trained_names.folder).weights)
+    monkeypatch.setattr(evaluation, "WINDOW", 3)
+    spans = corpus.spans("validation")
+    expected = Evaluator(corpus.ids, spans, corpus.vocabulary.boundary).cold(network)
+    symbols = corpus.vocabulary.symbols
+    texts = [b"".join(symbols[i] for i in corpus.ids[a:b]).decode() for a, b in spans]
+    model = api.load(trained_names.model, registry=registry)
+    documents = [Document(text, (text,)) for text in texts]
+    found = [scored.total for scored in score_documents(model, documents, windows=3)]
+    assert sum(total.symbols for total in found) == expected.symbols > 50
+    nats = sum(total.nats for total in found) / expected.symbols
+    assert nats == pytest.approx(expected.nats, rel=1e-5)
+    assert nats > 1.1 * sum(model.score(text).nats for text in texts) / expected.symbols

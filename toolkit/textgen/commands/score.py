@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import os
 import sys
@@ -20,6 +19,13 @@ from textgen.contracts.errors import UserError
 @click.argument("files", nargs=-1, required=True)
 @model_option
 @click.option("--lines", is_flag=True, help="Score each line by itself.")
+@click.option(
+    "--windows",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Cut texts into cold windows of N symbols, as training does (256) for its first figure. "
+    "Faster where texts are long.",
+)
 @click.option(
     "--stream",
     is_flag=True,
@@ -40,6 +46,7 @@ def command(
     files: tuple[str, ...],
     model_name: str | None,
     lines: bool,
+    windows: int | None,
     stream: bool,
     above: str | None,
     provider: str,
@@ -52,8 +59,12 @@ def command(
     A symbol the model has never seen is left out and named.
     """
     from textgen import api, shelf
-    from textgen.screen import console, tables
+    from textgen.screen import console
 
+    if windows is not None and (lines or stream):
+        raise UserError("--windows is for whole texts, not for lines.", "Leave one of them out.")
+    if above is not None and not stream:
+        raise UserError("--above is for --stream.", "Add --stream, or leave it out.")
     path = shelf.find(model_name)
     model = api.load(path, provider=provider, registry=registry)
     if model_name is None:
@@ -62,31 +73,29 @@ def command(
         threshold = None if above is None else _threshold(model.info, above)
         _stream(model, files, encoding, threshold)
         return
-    if above is not None:
-        raise UserError("--above is for --stream.", "Add --stream, or leave it out.")
+    documents = _documents(files, encoding, "lines" if lines else "text", registry)
+    _whole(model, documents, windows, as_json=as_json, texts=lines)
+
+
+def _whole(
+    model: Any, documents: Iterator[Any], windows: int | None, *, as_json: bool, texts: bool
+) -> None:
+    """Scores documents; with ``texts`` the JSON objects hold what was scored."""
+    from textgen.runtime.document_scoring import score_documents
+    from textgen.screen import console, tables
+
     rows = []
-    for texts in _texts(files, encoding, lines, registry):
-        scores = model.score_all([text for _, text in texts])
-        for (where, text), score in zip(texts, scores, strict=True):
-            if as_json:
-                tables.show_json(
-                    {
-                        "name": where,
-                        "symbols": score.symbols,
-                        "nats": score.nats,
-                        "bits": score.bits,
-                        "nats_per_symbol": score.nats_per_symbol,
-                        "bits_per_symbol": score.bits_per_symbol,
-                        "unknown": list(score.unknown),
-                        **({"text": text} if lines else {}),
-                    }
-                )
-                continue
-            if score.unknown:
-                shown = ", ".join(map(repr, score.unknown[:8]))
-                console.show_warning(f"{where}: the model has never seen {shown}; left out.")
-            figures = (score.nats_per_symbol, score.bits_per_symbol, score.bits)
-            rows.append([where, f"{score.symbols:,}", *(f"{figure:.4f}" for figure in figures)])
+    for found in score_documents(model, documents, windows=windows):
+        name, score = found.name, found.total
+        if as_json:
+            text = {"text": found.text} if texts else {}
+            tables.show_json({"name": name, **score.to_json(), **text})
+            continue
+        if score.unknown:
+            shown = ", ".join(map(repr, score.unknown[:8]))
+            console.show_warning(f"{name}: the model has never seen {shown}; left out.")
+        figures = (score.nats_per_symbol, score.bits_per_symbol, score.bits)
+        rows.append([name, f"{score.symbols:,}", *(f"{figure:.4f}" for figure in figures)])
     if not as_json:
         columns = ("text", "symbols", "nats/symbol", "bits/symbol", "bits in all")
         tables.show_table(columns, rows, empty="There is nothing to score.")
@@ -95,28 +104,33 @@ def command(
 
 def _stream(model: Any, files: tuple[str, ...], encoding: str, threshold: float | None) -> None:
     """Writes what each line costs as it comes; exits with 1 where a file has lines above."""
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise UserError(f"There is no encoding {encoding!r}.", "Try utf-8 or latin-1.") from None
+    _check_encoding(encoding)
     found = 0
     for file in files:
         # a stream of its own: were sys.stdin waited for by a thread, the end would be an abort
         source = os.fdopen(os.dup(0), "rb") if file == "-" else _opened(file)
-        above = _stream_lines(model, source, encoding, threshold)
+        above = _stream_lines(model, _batches(source, encoding, file), threshold)
         found += above if file != "-" else 0
     if found and threshold is not None:
         raise SystemExit(1)
 
 
-def _stream_lines(model: Any, source: BinaryIO, encoding: str, threshold: float | None) -> int:
+def _batches(source: BinaryIO, encoding: str, file: str) -> Iterator[Any]:
+    from textgen.runtime.line_stream import line_batches
+
+    try:
+        yield from line_batches(source, encoding)
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def _stream_lines(model: Any, batches: Iterator[Any], threshold: float | None) -> int:
     """How many lines were above the threshold."""
     from textgen.runtime.line_scoring import score_lines
-    from textgen.runtime.line_stream import line_batches
     from textgen.screen import tables
 
     shown = 0
-    for batch in line_batches(source, encoding):
+    for batch in batches:
         for line, score in zip(batch, score_lines(model, [b.text for b in batch]), strict=True):
             if threshold is not None and not score.bits_per_symbol > threshold:
                 continue
@@ -148,19 +162,35 @@ def _opened(file: str) -> BinaryIO:
     try:
         return Path(file).open("rb")
     except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: str, error: OSError) -> UserError:
+    return UserError(
+        f"{file} could not be read: {error.strerror}.", "Name a file, or - for standard input."
+    )
+
+
+def _check_encoding(encoding: str) -> None:
+    """Raises UserError for one that is none, or in which a line does not end with one byte."""
+    try:
+        plain = "\n".encode(encoding) == b"\n" and b"a".decode(encoding, "replace") == "a"
+    except (LookupError, ValueError):
+        raise UserError(f"There is no encoding {encoding!r}.", "Try utf-8 or latin-1.") from None
+    if not plain:
         raise UserError(
-            f"{file} could not be read: {error.strerror}.", "Name a file, or - for standard input."
-        ) from None
+            f"Lines in {encoding} cannot be told apart as they come.", "Convert them to utf-8."
+        )
 
 
-def _texts(
-    files: tuple[str, ...], encoding: str, lines: bool, registry: Any
-) -> Iterator[list[tuple[str, str]]]:
-    """The names and texts of each file, read as a corpus would be."""
+def _documents(
+    files: tuple[str, ...], encoding: str, reader_name: str, registry: Any
+) -> Iterator[Any]:
+    """The documents of the files, read as a corpus would be."""
     from textgen.contracts.options import build_options
 
-    reader_class = registry.load("reader", "lines" if lines else "text")
+    reader_class = registry.load("reader", reader_name)
     for file in files:
         options = build_options(reader_class.Options, {"encoding": encoding}, "reader")
         reader = reader_class(file, options)  # kept: it owns what standard input is spooled to
-        yield [(document.name, "".join(document.pieces)) for document in reader.documents()]
+        yield from reader.documents()

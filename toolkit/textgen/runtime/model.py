@@ -14,7 +14,6 @@ from textgen.contracts.errors import UserError
 from textgen.contracts.tokenizer import Tokenizer, Vocabulary
 from textgen.known_texts import LARGEST, KnownTexts
 from textgen.model_file import ModelFile, ModelInfo
-from textgen.runtime import names
 from textgen.runtime.chain import (
     Chain,
     Loader,
@@ -36,7 +35,7 @@ from textgen.runtime.generation import (
     write,
 )
 from textgen.runtime.history import Settings
-from textgen.runtime.scoring import Nats, Score, read_texts
+from textgen.runtime.scoring import CarriedReading, Nats, Score, TextReader, WindowReading
 from textgen.runtime.session import Session
 from textgen.runtime.tries import Judge, write_wanted
 from textgen.runtime.wanted import ANYTHING, Wanted
@@ -83,7 +82,6 @@ class Model:
         self.provider = choose_provider(provider)
         """What runs it: ``cpu`` or ``cuda``."""
         self._sessions: dict[str, Any] = {}
-        self._reading: PacedSession | None = None
         self._engines: dict[Any, tuple[Chain, Engine]] = {}
         self.notices: list[str] = []
         """What should be said once."""
@@ -115,6 +113,11 @@ class Model:
         """The ids of ``text``, rewritten as the text was that the model has learnt, and what it has
         no symbol for, which is left out."""
         return self.encoder.encode(text)
+
+    @property
+    def closing(self) -> np.ndarray:
+        """The ids that close a text: the boundary, where the model's texts end."""
+        return np.array([self.vocabulary.boundary] if self.info.ends else [], np.int64)
 
     def initial_state(self, batch: int = 1) -> dict[str, np.ndarray]:
         """The states before the first symbol, (B, ...) float32 each."""
@@ -261,10 +264,9 @@ class Model:
     def score_all(self, texts: Iterable[str]) -> list[Score]:
         """The scores of several texts, read side by side."""
         encoded = [self.encode(text) for text in texts]
-        closing = np.array([self.vocabulary.boundary] if self.info.ends else [], np.int64)
-        nats = self.score_ids([np.concatenate([ids, closing]) for ids, _ in encoded])
+        nats = self.score_ids([np.concatenate([ids, self.closing]) for ids, _ in encoded])
         return [
-            Score(float(n.sum(dtype=np.float64)), len(n), n, tuple(unknown))
+            Score(float(n.sum(dtype=np.float64)), len(n), tuple(unknown), n)
             for n, (_, unknown) in zip(nats, encoded, strict=True)
         ]
 
@@ -274,8 +276,13 @@ class Model:
 
     def read_ids(self, texts: Sequence[np.ndarray]) -> list[Nats]:
         """The same, and what the least likely symbol would have cost in each place."""
-        checked = [self.check_ids(ids) for ids in texts]
-        return read_texts(self._read, self.initial_state, self.vocabulary.boundary, checked)
+        return self._reader.texts([self.check_ids(ids) for ids in texts])
+
+    def reading(self, windows: int | None = None) -> CarriedReading | WindowReading:
+        """A text whose ids come in parts, for what they cost; in cold ``windows``, if given."""
+        if windows is None:
+            return CarriedReading(self._reader)
+        return WindowReading(self._reader, windows)
 
     def chain(
         self,
@@ -345,23 +352,12 @@ class Model:
             )
         return token
 
-    def _read(
-        self, token: np.ndarray, states: dict[str, np.ndarray], forced: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    @cached_property
+    def _reader(self) -> TextReader:
         from textgen.runtime import loop_graph
 
-        if self._reading is None:
-            self._reading = self._paced(
-                loop_graph.reading_loop(self._tuned, self.info.states), wide=True
-            )
-        feed = {
-            names.TOKEN: token,
-            names.FORCED: np.ascontiguousarray(forced),
-            **{names.state(name): value for name, value in states.items()},
-        }
-        wanted = [*(names.state_after(name) for name in states), names.LOGPROBS, names.LOWEST]
-        *after, logprobs, lowest = self._reading.run(wanted, feed, forced.size)
-        return logprobs, lowest, dict(zip(states, after, strict=True))
+        loop = loop_graph.reading_loop(self._tuned, self.info.states)
+        return TextReader(self._paced(loop, wide=True), self.info)
 
     def _session(self, which: str) -> Any:
         """The session of ``step`` or ``draw``, made when first asked for."""
