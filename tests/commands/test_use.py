@@ -272,9 +272,49 @@ def test_only_lines_above_a_percentile(textgen_command, workplace):
     assert (quiet.status, quiet.out) == (0, "")
 
 
+ODD = {
+    # file: its bytes, and what scoring it whole, by lines and as a stream comes to: the number of
+    # JSON lines, or a word of the refusal
+    "empty": (b"", 1, 0, 0),
+    "new lines": (b"\n\r\n\n", 1, 0, 3),
+    "nul": (b"Bel\0ana\nJoliic\n", "binary", "binary", 2),
+    "no utf-8": (b"Bela\xffna\nJoliic\xe2\x98\n", "byte 4", "byte 4", 2),
+    "lone carriage return": (b"Belaana\rJoliic\r\n\rBelmaana", 1, 2, 2),
+    "no character known": ("\u2603\u2604\n".encode(), 1, 1, 1),
+    "one long line": (b"Bel" * 20_000, 1, 1, 1),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_texts_have_a_score_or_are_refused(name, workplace, monkeypatch, capfd):
+    monkeypatch.chdir(workplace)
+    data, *expected = ODD[name]
+    (workplace / "odd.txt").write_bytes(data)
+    for flag, comes_to in zip(("--json", "--lines", "--stream"), expected, strict=True):
+        status = cli.run(["score", "--onnx", "names", "--json", flag, "odd.txt"])
+        out, err = capfd.readouterr()
+        if isinstance(comes_to, str):
+            assert (status, out, len(err.splitlines())) == (2, "", 2)
+            assert comes_to in err
+            continue
+        assert status == 0, err
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert len(lines) == comes_to
+        assert all(0 <= line["bits"] < 20 * line["symbols"] for line in lines)
+        if flag == "--stream":
+            assert [line["line"] for line in lines] == list(range(1, comes_to + 1))
+            cut = len(data) > 50_000
+            assert [line.get("cut", False) for line in lines] == [cut] * comes_to
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--onnx", "names", "--stream", "--encoding", "utf-16", "-"], "utf-16"),
+        (["--onnx", "names", "--stream", "--encoding", "idna", "-"], "no encoding"),
+        (["--onnx", "names", "--stream", "--encoding", "klingon", "-"], "no encoding"),
+        (["--onnx", "names", "--stream", "--windows", "9", "-"], "--windows"),
+        (["--onnx", "names", "--windows", "0", "-"], "--windows"),
         (["--onnx", "names", "--stream", "--above", "p42", "-"], "p50"),
         (["--onnx", "names", "--stream", "--above", "nan", "-"], "--above"),
         (["--onnx", "verses", "--stream", "--above", "p99", "-"], "not trained on lines"),

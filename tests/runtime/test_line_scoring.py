@@ -6,12 +6,14 @@ import io
 import os
 import threading
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from step_models import loaded, lstm
+from textgen.registry import discover
 from textgen.runtime import line_stream
 from textgen.runtime.line_scoring import WINDOW, score_lines
 from textgen.runtime.line_stream import line_batches
@@ -81,6 +83,36 @@ def test_a_long_line_is_cut_and_marked_and_the_next_is_not_lost():
         assert first == (1, "a" * size, False)
         assert second == (2, "b" * size, True)
         assert third == (3, "next", False)
+
+
+def test_lines_are_read_as_those_of_a_corpus(tmp_path):
+    """Byte order marks, carriage returns, other separators of lines, NUL."""
+    data = "\ufeffone\r\r\n\ufefftwo\rhalf\n\r\n\u2028three\x0b\x1c\nlast\r".encode()
+    found = [text for _, text, _ in numbers(line_batches(io.BytesIO(data)))]
+    path = tmp_path / "lines.txt"
+    path.write_bytes(data)
+    reader = discover().load("reader", "lines")
+    documents = reader(str(path), reader.Options()).documents()
+    assert [text for text in found if text] == ["".join(d.pieces) for d in documents]
+    assert found[0] == "one\r" and found[2] == "" and found[4] == "last\r"
+    assert numbers(line_batches(io.BytesIO(b"a\0b\n"))) == [(1, "a\0b", False)]
+
+
+def test_a_line_of_ten_megabytes_is_never_held():
+    class Long(io.RawIOBase):
+        left = 10_000_000
+
+        def readline(self, limit=-1):
+            size = min(limit, self.left)
+            self.left -= size
+            return b"x" * size if size else b""
+
+    tracemalloc.start()
+    found = numbers(line_batches(Long()))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == [(1, "x" * line_stream.LONGEST, True)]
+    assert peak < 1_000_000
 
 
 def test_a_line_does_not_wait_for_the_next():

@@ -18,6 +18,8 @@ _WAIT = 0.02
 _SYMBOLS = 1 << 14
 """Characters of a batch, so that it is scored in a fraction of a second."""
 
+_MARK = "\ufeff"
+
 _AHEAD = 1024
 """Lines that are read ahead."""
 
@@ -33,7 +35,8 @@ class Line:
 
 
 def line_batches(stream: BinaryIO, encoding: str = "utf-8") -> Iterator[list[Line]]:
-    """Batches of lines in order; what cannot be decoded is replaced.
+    """Batches of lines in order, read as those of a corpus are: a byte order mark is dropped, and a
+    carriage return is where a line feed follows. What cannot be decoded is replaced.
 
     A thread reads ahead by a bounded number of lines, so memory is bounded too. An error of the
     stream is raised here.
@@ -67,7 +70,9 @@ def line_batches(stream: BinaryIO, encoding: str = "utf-8") -> Iterator[list[Lin
 def _read(stream: BinaryIO, encoding: str, lines: queue.Queue[Line | BaseException | None]) -> None:
     try:
         for number, (data, cut) in enumerate(_pieces(stream), 1):
-            text = data.decode(encoding, "replace").rstrip("\r\n")
+            end = next(filter(data.endswith, (b"\r\n", b"\n")), b"")
+            text = data.removesuffix(end).decode(encoding, "replace")
+            text = text.removeprefix(_MARK) if number == 1 else text
             lines.put(Line(number, text[:LONGEST], cut or len(text) > LONGEST))
         lines.put(None)
     except Exception as error:
