@@ -26,7 +26,7 @@ with TrainingView() as view:
         view.progress(step=100 * i, loss=4 / i + 1.5, characters_per_second=42000.0,
                       seconds=float(i), seconds_left=40.0 - i, epoch=i / 40)
         if i == 5:
-            view.evaluated(500, 1.75)
+            view.evaluated(500, "held back", 1.75)
             view.sampled(500, SAMPLE)
             view.saved(500)
             print("ready, says someone else", file=sys.stderr)
@@ -67,7 +67,7 @@ def test_what_is_left_is_figures_samples_and_the_next_line():
     assert screen.cursor_shown and screen.wraps
     assert text.startswith("lstm, 331,585 parameters\n4,000 steps.\n")
     assert "ready, says someone else\n" in text and "a notice\n" in text
-    assert text.count("validation 1.750") == 1, "an old frame was left behind"
+    assert text.count("held back 1.750") == 1, "an old frame was left behind"
     assert "100 %   in 40 s" in text
     assert "[bold]What[/x] is \\x1b[2J the matter?" in text
     assert text.endswith("Next:  textgen generate --onnx model.onnx")
@@ -132,7 +132,7 @@ def drive(view, steps=1000):
             seconds_left=(steps - step) / 10,
             epoch=0.5,
         )
-        view.evaluated(step, 1.9)
+        view.evaluated(step, "held back", 1.9)
     view.finished(interrupted=False)
 
 
@@ -146,7 +146,7 @@ def test_plain_lines_are_few(capsys):
         "plan",
         "step 1 of 1,000  train 2.000  40,000 characters/s  1 min 40 s left",
         (
-            "step 1,000 of 1,000  train 2.000  validation 1.900  40,000 characters/s  "
+            "step 1,000 of 1,000  train 2.000  held back 1.900  40,000 characters/s  "
             "in 1 min 40 s  finishing"
         ),
     ]
@@ -174,7 +174,7 @@ def test_plain_summary(capsys):
 def test_a_frame_fits_and_keeps_its_height(width, height):
     frame = TrainingFrame(steps=100)
     empty = frame.rows(width, height)
-    frame.step, frame.loss, frame.validation, frame.speed = 50, math.nan, math.inf, 1e12
+    frame.step, frame.loss, frame.evaluated, frame.speed = 50, math.nan, math.inf, 1e12
     frame.seconds_left, frame.saved = math.inf, 5
     frame.sample = "\n\n日本" * 200 + "word " * 100
     for loss in itertools.chain([math.nan, math.inf], range(2000)):

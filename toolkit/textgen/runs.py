@@ -30,7 +30,9 @@ from textgen.training.run_folder import RunFolder
 from textgen.training.settings import Settings, build_settings, settings_dict
 from textgen.training.trainer import TrainedRun, Trainer
 
-_FORMAT = 1
+_FORMAT = 2
+_SETTINGS_OF_FORMAT_1 = {"hold_back": False}
+"""Runs of the first format learnt from all of the training text."""
 
 _INT8_SYMBOLS = 100_000
 """Symbols of the validation text by which int8 is measured."""
@@ -44,10 +46,13 @@ class Run:
     model: Path
     """Its model file; ``exported/model.onnx`` is a copy of the newest."""
     losses: Mapping[str, Any]
-    """``cold`` and ``carried``, each with nats, bits and symbols, on the validation text."""
+    """Each with nats, bits and symbols: ``cold`` and ``carried`` on the validation text, and what
+    ``Judge.losses`` adds to them."""
     metrics: Sequence[Mapping[str, Any]]
     samples: Sequence[Sampled]
     steps: int
+    symbols: int
+    """Symbols seen, repeats counted."""
     seconds: float
     interrupted: int | None
     """The signal that ended it early, if one did."""
@@ -142,7 +147,10 @@ def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) 
                 error.problem, f"The run was trained with {cell['distribution']}; install it."
             ) from None
         raise
-    return Setup(packed, chosen, build_settings(described["settings"]))
+    settings = described["settings"]
+    if described["format"] == 1:
+        settings = {**_SETTINGS_OF_FORMAT_1, **settings}
+    return Setup(packed, chosen, build_settings(settings))
 
 
 def _made_as(corpus: PackedCorpus) -> dict[str, Any]:
@@ -183,6 +191,7 @@ def finish_run(
         metrics=run.metrics(),
         samples=trained.samples,
         steps=trained.step,
+        symbols=trained.symbols,
         seconds=trained.seconds,
         interrupted=trained.interrupted,
     )
@@ -196,10 +205,13 @@ def export_best(run: RunFolder, setup: Setup, path: Path, *, int8: bool = False)
     corpus, cell = setup.corpus, setup.cell
     vocabulary = corpus.vocabulary
     network = build_network(vocabulary.size, cell.cell_class, cell.options, setup.settings)
-    step = load_weights(network, run.weights)
+    values = load_weights(network, run.weights)
+    # the first format chose by the validation text, and did not say so
+    chosen_by = values.get("chosen_by", "validation") if run.weights == run.best else ""
     evaluator = _evaluator(corpus)
     losses = evaluator.losses(network) if evaluator.symbols else {}
-    info = _describe(run, setup, network, losses, {"weights_of_step": step})
+    summary = {"weights_of_step": values["step"], "chosen_by": chosen_by}
+    info = _describe(run, setup, network, losses, summary)
     if int8:
         export_int8(network, info, path, evaluator.windows(_INT8_SYMBOLS))
     else:
@@ -254,4 +266,5 @@ def _summary(trained: TrainedRun) -> dict[str, Any]:
         "precision": trained.plan.precision,
         "device": trained.plan.device.partition(":")[0],
         "weights_of_step": trained.weights_of_step,
+        "chosen_by": trained.chosen_by,
     }

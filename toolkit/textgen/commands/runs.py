@@ -25,7 +25,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @debug_option
 def show(run: str, as_json: bool) -> None:
     """Tell what RUN was trained with, how it went, and what it wrote on the way."""
-    from textgen.screen import console, tables
+    from textgen.screen import console, figures, tables
     from textgen.training.run_folder import find_run
 
     found = find_run(run)
@@ -39,7 +39,10 @@ def show(run: str, as_json: bool) -> None:
         "cell": f"{cell['name']} ({cell['distribution']} {cell['version']})",
         "corpus": corpus["name"],
         "settings": ", ".join(f"{key} {value}" for key, value in described["settings"].items()),
-        **{f"loss, {k}": f"{v['nats']:.4f} nats" for k, v in _losses(metrics).items()},
+        **{
+            f"loss, {figures.LOSSES.get(name, name)}": f"{loss['nats']:.4f} nats"
+            for name, loss in _losses(metrics).items()
+        },
         "state": _state(metrics),
     }
     tables.show_details(details)
@@ -97,7 +100,7 @@ def _list(as_json: bool) -> None:
 
 def _losses(metrics: list[dict[str, Any]]) -> dict[str, Any]:
     last: dict[str, Any] = next((m for m in reversed(metrics) if "finished" in m), {})
-    return {key: last[key] for key in ("cold", "carried") if key in last}
+    return {key: last[key] for key in ("cold", "carried", "held_back", "nanogpt") if key in last}
 
 
 def _state(metrics: list[dict[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -56,7 +57,8 @@ def _details(file: Any, name: str, size: int) -> dict[str, str]:
         details["replaced"] = "; ".join(rules)
     for protocol, loss in info.losses.items():
         figure = f"{loss['nats']:.4f} nats, {loss['bits']:.4f} bits a symbol"
-        details[f"loss, {protocol}"] = f"{figure}, over {figures.count(loss['symbols'])}"
+        name = figures.LOSSES.get(protocol, protocol)
+        details[f"loss, {name}"] = f"{figure}, over {figures.count(loss['symbols'])}"
     if info.percentiles:
         bits = ", ".join(f"{name} {value:.2f}" for name, value in info.percentiles.items())
         details["held-out texts"] = f"{bits} bits a symbol"
@@ -70,11 +72,20 @@ def _details(file: Any, name: str, size: int) -> dict[str, str]:
         details["training"] = (
             f"{figures.count(training['steps'])} steps, {figures.count(training['symbols'])} "
             f"symbols in {pace}, {training['precision']} on {training['device']}; the weights are "
-            f"of step {figures.count(training['weights_of_step'])}, the best on the validation text"
+            f"of step {figures.count(training['weights_of_step'])}, {_chosen(training)}"
         )
     details["written by"] = f"textgen {info.toolkit}, format {info.format}"
     details["digest"] = file.digest
     return details
+
+
+def _chosen(training: Mapping[str, Any]) -> str:
+    """Which of the weights are in the file; older files are silent on what chose them."""
+    chosen_by = training.get("chosen_by", "validation")
+    return {
+        "": "the last",
+        "held back": "the best on text held back from training",
+    }.get(chosen_by, "the best on the validation text")
 
 
 def _symbols(info: Any) -> str:

@@ -16,14 +16,17 @@ from textgen.training.settings import DEFAULT_MINUTES, Settings
 def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """One option for each field of Settings, with its help, default and bounds."""
     for info in reversed(describe(Settings)):
-        shown = "" if info.default is None else f"  [{info.default}]"
+        default = ("no", "yes")[info.default] if info.type is bool else info.default
+        shown = "" if default is None else f"  [{default}]"
         choices = f" ({', '.join(info.choices)})" if info.choices else ""
         kind = click.Choice(info.choices) if info.choices else info.type
+        flag = info.name.replace("_", "-")
         function = click.option(
-            f"--{info.name.replace('_', '-')}",
+            f"--{flag}/--no-{flag}" if info.type is bool else f"--{flag}",
             info.name,
             type=kind,
-            metavar=info.type.__name__.upper(),
+            default=None,
+            metavar=None if info.type is bool else info.type.__name__.upper(),
             help=f"{info.help[0].upper()}{info.help[1:]}{choices}.{shown}",
         )(function)
     return function

@@ -53,7 +53,11 @@ class ScreenReport(Observer):
                 epoch=event.epoch,
             )
         elif isinstance(event, Evaluated):
-            self._view.evaluated(event.step, event.loss.nats)
+            name, loss = "held back", event.held_back
+            if loss is None:
+                name, loss = "validation", event.validation
+            if loss is not None:
+                self._view.evaluated(event.step, name, loss.nats)
         elif isinstance(event, Sampled):
             self._view.sampled(event.step, event.text)
         elif isinstance(event, Saved):
@@ -73,8 +77,15 @@ class ScreenReport(Observer):
                 f"Validation:  {cold['nats']:.4f} nats ({cold['bits']:.3f} bits) a symbol on cold "
                 f"windows, {carried['nats']:.4f} carried"
             )
+        if "nanogpt" in run.losses:
+            lowest = run.losses["nanogpt"]
+            lines.append(
+                f"nanoGPT's:   {lowest['nats']:.4f} nats, the minimum over evaluations on "
+                f"{figures.count(lowest['symbols'])} symbols of the validation text"
+            )
         lines.append(
-            f"Trained:     {figures.count(run.steps)} steps in {figures.duration(run.seconds)}"
+            f"Trained:     {figures.count(run.steps)} steps, {figures.count(run.symbols)} symbols "
+            f"in {figures.duration(run.seconds)}"
         )
         lines.append(f"Model:       {run.model}, {figures.size(run.model.stat().st_size)}")
         next_line = "textgen generate --onnx model.onnx"
@@ -104,6 +115,7 @@ class JsonReport(Observer):
                 "model": str(run.model),
                 "losses": run.losses,
                 "steps": run.steps,
+                "symbols": run.symbols,
                 "seconds": round(run.seconds, 2),
                 "interrupted": run.interrupted,
             }
@@ -123,9 +135,10 @@ def _plan(event: Started) -> str:
     if share < 1:
         seen = f"{share:.1%} of the corpus' {whole}"
     going_on = f", from step {figures.count(event.step)}" if event.step else ""
+    held = f", {figures.count(event.held_back)} held back" if event.held_back else ""
     return (
         f"{figures.count(event.steps)} steps{going_on}: {figures.count(event.symbols)} symbols, "
-        f"{seen}. "
+        f"{seen}{held}. "
         "Ctrl-C stops early and keeps the best."
     )
 

@@ -6,6 +6,9 @@ import itertools
 import math
 from collections.abc import Sequence
 
+LOSSES = {"held_back": "held back from training", "nanogpt": "nanoGPT's minimum"}
+"""Losses by what they are called for people, where that is not the name in files."""
+
 _BARS = "▁▂▃▄▅▆▇█"
 _ASCII_BARS = "_.-=*#"
 

@@ -57,7 +57,9 @@ class TrainingFrame:
     steps: int = 0
     step: int = 0
     loss: float | None = None
-    validation: float | None = None
+    evaluated: float | None = None
+    evaluated_on: str = "held back"
+    """What the text of that loss is called."""
     speed: float = 0.0
     seconds: float = 0.0
     seconds_left: float = 0.0
@@ -97,7 +99,7 @@ class TrainingFrame:
         """Names dim, values bold; from the end, what has no room is left out."""
         from rich.text import Text
 
-        cells = [("train", _loss(self.loss)), ("validation", _loss(self.validation))]
+        cells = [("train", _loss(self.loss)), (self.evaluated_on, _loss(self.evaluated))]
         cells += [("characters/s", figures.count(self.speed)), ("epoch", f"{self.epoch:.1f}")]
         if self.saved is not None:
             cells.append(("saved at step", figures.count(self.saved)))
@@ -147,8 +149,8 @@ def status_line(frame: TrainingFrame) -> str:
     """The figures as one plain line."""
     parts = [f"step {figures.count(frame.step)} of {figures.count(frame.steps)}"]
     parts.append(f"train {_loss(frame.loss)}")
-    if frame.validation is not None:
-        parts.append(f"validation {_loss(frame.validation)}")
+    if frame.evaluated is not None:
+        parts.append(f"{frame.evaluated_on} {_loss(frame.evaluated)}")
     parts.append(f"{figures.count(frame.speed)} characters/s")
     parts.append(_time(frame))
     return "  ".join(parts)

@@ -82,9 +82,9 @@ class TrainingView:
         if self._live is None and self._line_due(last=step == frame.steps):
             console.say(status_line(frame))
 
-    def evaluated(self, step: int, nats: float) -> None:
-        """A loss on held-out text, in nats a symbol."""
-        self._frame.validation = nats
+    def evaluated(self, step: int, name: str, nats: float) -> None:
+        """A loss on text that is not learnt, in nats a symbol, and what that text is called."""
+        self._frame.evaluated, self._frame.evaluated_on = nats, name
 
     def sampled(self, step: int, text: str) -> None:
         """What the network writes now."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.storage import write_bytes
 
-FORMAT = 1
+FORMAT = 2
 _BLANK = "0" * 64
 _MARK = b'"sha256":"'
 
@@ -69,12 +69,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(tensors, values)
 
 
-def load_weights(network: nn.Module, path: Path) -> int:
-    """Puts the weights of the checkpoint in ``path`` into ``network``; the step they are of."""
+def load_weights(network: nn.Module, path: Path) -> dict[str, Any]:
+    """Puts the weights of the checkpoint in ``path`` into ``network``; its values."""
     checkpoint = read_checkpoint(path)
     network.load_state_dict(named(checkpoint.tensors, "weights."))
-    step: int = checkpoint.values["step"]
-    return step
+    return checkpoint.values
 
 
 def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

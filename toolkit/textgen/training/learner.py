@@ -25,10 +25,12 @@ from textgen.training.checkpoint import (
     unpack_random,
 )
 from textgen.training.device import autocast
+from textgen.training.held_back import hold_back
 from textgen.training.network import Network
 from textgen.training.optimizers import build_optimizer
 from textgen.training.settings import Settings
 from textgen.training.streams import IGNORED, Batch, Streams
+from textgen.training.targets import Spans
 
 
 class Learner:
@@ -42,6 +44,12 @@ class Learner:
         self.device = network.head.weight.device
         self._corpus = corpus
         self._settings = settings
+        spans = corpus.spans("train")
+        self._spans: Spans = spans
+        self.held_back = spans[:0]
+        """Spans (m, 2) of the training text that are not learnt from."""
+        if settings.hold_back:
+            self._spans, self.held_back = hold_back(spans, corpus.symbols("train"))
         self.streams = self._first_streams()
         self._optimizer = build_optimizer(network, settings)
         self._state = _detached(network.initial_state(settings.batch_size))
@@ -95,7 +103,7 @@ class Learner:
         corpus.require(settings.sequence_length)
         return Streams(
             corpus.ids,
-            corpus.spans("train"),
+            self._spans,
             corpus.vocabulary.boundary,
             batch_size=settings.batch_size,
             sequence_length=settings.sequence_length,

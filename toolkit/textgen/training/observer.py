@@ -24,7 +24,9 @@ class Started:
     symbols: int
     """Symbols the budget will show, repeats counted."""
     corpus_symbols: int
-    """Symbols in the training split."""
+    """Symbols that are learnt: those of the training split but for what is held back."""
+    held_back: int
+    """Symbols held back from training, by which weights are chosen."""
     notices: tuple[str, ...] = ()
 
     @property
@@ -44,16 +46,22 @@ class Progress:
     characters_per_second: float
     seconds: float
     seconds_left: float
+    symbols: int
+    """Symbols seen so far, repeats counted."""
     epoch: float
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A validation on the way, on a part of the validation text."""
+    """Losses on the way, each on a part of its text; None where there is no such text."""
 
     step: int
-    loss: Loss
+    held_back: Loss | None
+    """On text held back from training, which chooses the weights."""
+    validation: Loss | None
+    """On the validation text, which chooses nothing."""
     best: bool
+    """Whether these weights are the best so far on the text held back."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ class Finished:
     step: int
     interrupted: bool
     losses: dict[str, Any]
+    symbols: int
     seconds: float
 
 

@@ -92,7 +92,7 @@ class Rows:
         self._next += 1
         span, piece = self._find(chosen)
         start, end = self._targets.range(span)
-        length = int(self._targets.spans[span, 1]) - start
+        length = int(self._targets.spans[span][1]) - start
         first = min(length, self._offset or self._segment)
         low = 0 if piece == 0 else first + (piece - 1) * self._segment
         high = first + piece * self._segment

@@ -49,7 +49,10 @@ class Settings:
     epochs: float | None = option(None, "budget in passes over the corpus", above=0)
     tokens: int | None = option(None, "budget in symbols seen", minimum=1)
 
-    evaluate_every: int = option(0, "steps between validations; 0 is ten in all", minimum=0)
+    hold_back: bool = option(
+        True, "choose weights by a small part of the training text, not learnt; else the last"
+    )
+    evaluate_every: int = option(0, "steps between evaluations; 0 is ten in all", minimum=0)
     sample_every: int = option(0, "steps between samples; 0 is ten in all", minimum=0)
     checkpoint_every: int = option(0, "steps between checkpoints; 0 is ten in all", minimum=0)
     seed: int = option(1, "of everything random", minimum=0, maximum=2**63 - 1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from textgen.training.orders import Buckets, Rows
-from textgen.training.targets import Targets
+from textgen.training.targets import Spans, Targets
 
 IGNORED = -100
 """The target of padding; cross-entropy leaves it out."""
@@ -43,7 +43,7 @@ class Streams:
     def __init__(
         self,
         ids: np.ndarray,
-        spans: np.ndarray,
+        spans: Spans,
         boundary: int,
         *,
         batch_size: int,

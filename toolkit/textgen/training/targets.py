@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 
 _SAMPLE = 10_000
 
 
+class Spans(Protocol):
+    """Half-open ranges of ids, (n, 2) int64: an array, or what is looked up as its rows are."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: Any) -> np.ndarray: ...
+
+
 class Targets:
-    """The spans (n, 2) of a split over ``ids``; both may be memory-mapped.
+    """The spans of a split over ``ids``; both may be memory-mapped.
 
     Symbols are counted as they are predicted, so the boundary that closes a document is one.
     """
 
-    def __init__(self, ids: np.ndarray, spans: np.ndarray, boundary: int) -> None:
+    def __init__(self, ids: np.ndarray, spans: Spans, boundary: int) -> None:
         self.ids = ids
         self.spans = spans
         self.boundary = boundary
@@ -39,13 +48,14 @@ class Targets:
         within = sum(int((block[:, 1] - block[:, 0]).sum()) for block in self.blocks())
         chosen = self._sample().tolist()
         # in a split by documents all spans end with a boundary, in a cut text none
-        closed = sum(self.range(span)[1] > int(self.spans[span, 1]) for span in chosen)
+        closed = sum(self.range(span)[1] > int(self.spans[span][1]) for span in chosen)
         return within + round(len(self.spans) * closed / max(1, len(chosen)))
 
     def median_length(self) -> float:
         """The median of the spans' lengths, from a sample."""
         chosen = self._sample()
-        return float(np.median(self.spans[chosen, 1] - self.spans[chosen, 0]))
+        starts, ends = self.spans[chosen].T
+        return float(np.median(ends - starts))
 
     def _sample(self) -> np.ndarray:
         """The numbers of some spans, evenly spread."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +15,11 @@ from textgen.corpus.packed import PackedCorpus
 from textgen.interrupts import Interrupts
 from textgen.training.checkpoint import Checkpoint, load_weights, read_checkpoint, write_checkpoint
 from textgen.training.device import choose_device
-from textgen.training.evaluation import Evaluator
+from textgen.training.judge import Judge
 from textgen.training.learner import Learner
 from textgen.training.meter import Meter
 from textgen.training.network import Network, build_network
 from textgen.training.observer import (
-    Evaluated,
     Finished,
     Observer,
     Progress,
@@ -36,8 +34,8 @@ from textgen.training.sampling import sample
 from textgen.training.settings import Settings
 from textgen.training.threads import Threads
 
-_VALIDATION_SYMBOLS = 64 * 256
-"""Symbols of the validations on the way; at the end it is all of them."""
+HELD_BACK = "held back"
+"""What weights are chosen by: text held back from training."""
 
 
 @dataclass
@@ -54,7 +52,9 @@ class TrainedRun:
     losses: dict[str, Any]
     samples: list[Sampled] = field(default_factory=list)
     weights_of_step: int = 0
-    """The step whose weights these are: the best on the validation text."""
+    """The step whose weights these are."""
+    chosen_by: str = ""
+    """``held back``, or nothing: the last weights."""
 
 
 class Trainer:
@@ -78,12 +78,9 @@ class Trainer:
         vocabulary = corpus.vocabulary
         network = build_network(vocabulary.size, cell_class, cell_options, settings)
         self._learner = Learner(network.to(device), corpus, settings)
-        evaluator = Evaluator(corpus.ids, corpus.spans("validation"), vocabulary.boundary)
-        self._evaluator = evaluator if evaluator.symbols else None
+        self._judge = Judge(corpus, self._learner.held_back)
         self._step = 0
         self._seconds = 0.0
-        self._best: float | None = None
-        self._best_step = 0
         self._samples: list[Sampled] = []
         self._interrupts = Interrupts()
         self._threads: Threads | None = None
@@ -101,7 +98,10 @@ class Trainer:
         values = checkpoint.values
         self._learner.restore(checkpoint.tensors, values)
         self._step, self._seconds = values["step"], values["seconds"]
-        self._best, self._best_step = values["best"], values["best_step"]
+        if "judge" in values:  # format 1 chose by the validation text
+            self._judge.restore(values["judge"])
+        if not self._judge.best_step:
+            self._folder.best.unlink(missing_ok=True)
         self._samples = [Sampled(step, text) for step, text in values["samples"]]
         self._plan = Plan(**values["plan"])
         # what a killed training had written since is written again
@@ -155,6 +155,7 @@ class Trainer:
         streams = self._learner.streams
         symbols, padding = streams.look_ahead()
         notices = list(self._corpus.notices)
+        starts, ends = self._learner.held_back.T
         if padding >= 0.005:
             notices.append(f"Documents of differing length: {padding:.1%} of a step is padding.")
         self._observer.on(
@@ -168,6 +169,7 @@ class Trainer:
                 step=self._step,
                 symbols=round(plan.steps * symbols),
                 corpus_symbols=streams.symbols_in_epoch,
+                held_back=int((ends - starts).sum()),
                 notices=tuple(notices),
             )
         )
@@ -189,24 +191,37 @@ class Trainer:
             characters_per_second=speed,
             seconds=self._seconds,
             seconds_left=left,
+            symbols=streams.shown,
             epoch=streams.epoch,
         )
         self._folder.add_metrics(
-            {"step": self._step, "loss": loss, "rate": rate, "seconds": round(self._seconds, 2)}
+            {
+                "step": self._step,
+                "symbols": streams.shown,
+                "loss": loss,
+                "rate": rate,
+                "seconds": round(self._seconds, 2),
+            }
         )
         self._observer.on(progress)
 
     def _evaluate(self) -> None:
-        if self._evaluator is None:
+        evaluated = self._judge.judge(self.network, self._step)
+        losses = {"held_back": evaluated.held_back, "validation": evaluated.validation}
+        if not any(losses.values()):
             return
-        loss = self._evaluator.cold(self.network, limit=_VALIDATION_SYMBOLS)
-        best = math.isfinite(loss.nats) and (self._best is None or loss.nats < self._best)
-        if best:
-            self._best, self._best_step = loss.nats, self._step
+        if evaluated.best:
             weights = {f"weights.{n}": v for n, v in self.network.state_dict().items()}
-            write_checkpoint(self._folder.best, Checkpoint(weights, {"step": self._step}))
-        self._folder.add_metrics({"step": self._step, "validation": loss.nats})
-        self._observer.on(Evaluated(self._step, loss, best))
+            values = {"step": self._step, "chosen_by": HELD_BACK}
+            write_checkpoint(self._folder.best, Checkpoint(weights, values))
+        self._folder.add_metrics(
+            {
+                "step": self._step,
+                "symbols": self._learner.streams.shown,
+                **{name: loss.nats for name, loss in losses.items() if loss},
+            }
+        )
+        self._observer.on(evaluated)
 
     def _sample(self) -> None:
         text = sample(
@@ -224,8 +239,7 @@ class Trainer:
         values = {
             "step": self._step,
             "seconds": self._seconds,
-            "best": self._best,
-            "best_step": self._best_step,
+            "judge": self._judge.checkpoint(),
             "samples": [[s.step, s.text] for s in self._samples],
             "plan": vars(plan),
         }
@@ -233,22 +247,25 @@ class Trainer:
         self._observer.on(Saved(self._step))
 
     def _finish(self, plan: Plan) -> TrainedRun:
-        """The best weights so far, evaluated by both protocols on the whole validation text."""
-        weights_of_step = self._step
-        if self._best_step and self._best_step != self._step and self._folder.best.exists():
-            weights_of_step = load_weights(self.network, self._folder.best)
-        losses = self._evaluator.losses(self.network) if self._evaluator else {}
+        """The weights that are kept, evaluated by both protocols on the whole validation text."""
+        weights_of_step, symbols = self._step, self._learner.streams.shown
+        if self._judge.best_step and self._judge.best_step != self._step:
+            weights_of_step = load_weights(self.network, self._folder.best)["step"]
+        losses = self._judge.losses(self.network)
         interrupted = self._interrupts.signal is not None
-        self._observer.on(Finished(self._step, interrupted, losses, self._seconds))
-        self._folder.add_metrics({"step": self._step, "finished": not interrupted, **losses})
+        self._observer.on(Finished(self._step, interrupted, losses, symbols, self._seconds))
+        self._folder.add_metrics(
+            {"step": self._step, "symbols": symbols, "finished": not interrupted, **losses}
+        )
         return TrainedRun(
             network=self.network,
             plan=plan,
             step=self._step,
-            symbols=self._learner.streams.shown,
+            symbols=symbols,
             seconds=self._seconds,
             interrupted=self._interrupts.signal,
             losses=losses,
             samples=list(self._samples),
             weights_of_step=weights_of_step,
+            chosen_by=HELD_BACK if self._judge.best_step else "",
         )
