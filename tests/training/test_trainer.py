@@ -76,6 +76,7 @@ def test_resuming_is_bit_equal(cell, verses, tmp_path, monkeypatch):
         "sequence_length": 16,
         "precision": "float32",
         "reset_probability": 0.2,
+        "average": 0.95,
     }
     straight = textgen.train(verses, name="straight", folder=tmp_path, **options)
     stopped = textgen.train(verses, name="stopped", folder=tmp_path, observer=StopAt(9), **options)

@@ -70,9 +70,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_weights(network: nn.Module, path: Path) -> dict[str, Any]:
-    """Puts the weights of the checkpoint in ``path`` into ``network``; its values."""
+    """Puts the weights of the checkpoint in ``path``, or their average where it holds one, into
+    ``network``; its values."""
     checkpoint = read_checkpoint(path)
-    network.load_state_dict(named(checkpoint.tensors, "weights."))
+    averaged = named(checkpoint.tensors, "average.")
+    network.load_state_dict(averaged or named(checkpoint.tensors, "weights."))
     return checkpoint.values
 
 

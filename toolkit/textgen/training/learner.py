@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from textgen.contracts.cell import State
 from textgen.corpus.packed import PackedCorpus
+from textgen.training.averaging import Average
 from textgen.training.checkpoint import (
     Checkpoint,
     named,
@@ -52,7 +53,13 @@ class Learner:
             self._spans, self.held_back = hold_back(spans, corpus.symbols("train"))
         self.streams = self._first_streams()
         self._optimizer = build_optimizer(network, settings)
+        self._average = self._first_average()
         self._state = _detached(network.initial_state(settings.batch_size))
+
+    @property
+    def result(self) -> Network:
+        """The network that is evaluated and kept: of averaged weights, where that is wanted."""
+        return self._average.network if self._average else self.network
 
     def step(self, rate: float, precision: str) -> tuple[Tensor, int]:
         """One optimizer step on the next batch: its loss in nats, left on the device, and how many
@@ -66,6 +73,8 @@ class Learner:
         if self._settings.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.clip)
         self._optimizer.step()
+        if self._average:
+            self._average.follow(self.network)
         return loss.detach(), batch.symbols
 
     def checkpoint(self) -> Checkpoint:
@@ -74,12 +83,20 @@ class Learner:
         tensors = {f"weights.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= optimizer | pack_random(self.device)
         tensors |= {f"state.{i}": part for i, part in enumerate(self._state)}
-        return Checkpoint(tensors, {"cursor": self.streams.cursor(), "optimizer": numbers})
+        values: dict[str, Any] = {"cursor": self.streams.cursor(), "optimizer": numbers}
+        if self._average:
+            means = self._average.network.state_dict()
+            tensors |= {f"average.{name}": value for name, value in means.items()}
+            values["averaged"] = self._average.steps
+        return Checkpoint(tensors, values)
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Goes on from what ``checkpoint`` gave."""
         self.network.load_state_dict(named(tensors, "weights."))
         unpack_optimizer(self._optimizer, tensors, values["optimizer"])
+        if self._average:
+            self._average.network.load_state_dict(named(tensors, "average."))
+            self._average.steps = values["averaged"]
         count = len(self._state)
         self._state = tuple(tensors[f"state.{i}"].to(self.device) for i in range(count))
         self.streams.restore(values["cursor"])
@@ -95,8 +112,13 @@ class Learner:
         self._state = state
         self._optimizer = build_optimizer(self.network, self._settings)
         self._optimizer.zero_grad(set_to_none=True)
+        self._average = self._first_average()
         self.streams = self._first_streams()
         unpack_random(random, self.device)
+
+    def _first_average(self) -> Average | None:
+        decay = self._settings.average
+        return Average(self.network, decay) if decay else None
 
     def _first_streams(self) -> Streams:
         corpus, settings = self._corpus, self._settings

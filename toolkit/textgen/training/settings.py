@@ -36,6 +36,12 @@ class Settings:
     beta1: float = option(0.9, "AdamW's decay of the gradient's mean", minimum=0, below=1)
     beta2: float = option(0.99, "AdamW's decay of its square; RMSProp's too", minimum=0, below=1)
     momentum: float = option(0.0, "momentum of SGD and RMSProp", minimum=0, below=1)
+    average: float = option(
+        0.0,
+        "decay of the mean of the weights that is evaluated and kept, near 1; 0 keeps the weights",
+        minimum=0,
+        below=1,
+    )
     clip: float = option(1.0, "largest norm of the gradient; 0 is none", minimum=0)
     warmup_steps: int = option(50, "steps in which the learning rate rises", minimum=0)
     schedule: str = option(

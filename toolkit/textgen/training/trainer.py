@@ -90,7 +90,8 @@ class Trainer:
 
     @property
     def network(self) -> Network:
-        return self._learner.network
+        """The network that is evaluated, sampled and kept."""
+        return self._learner.result
 
     def resume(self) -> None:
         """Goes on from the run's last checkpoint, exactly where it was."""
@@ -125,7 +126,7 @@ class Trainer:
         write = settings.interval(settings.sample_every, plan.steps)
         save = settings.interval(settings.checkpoint_every, plan.steps)
         meter = Meter(learner.streams.shown, self._step)
-        self.network.train()
+        learner.network.train()
         while self._step < plan.steps and self._interrupts.signal is None:
             rate = learning_rate(settings, self._step, plan.steps)
             if self._threads:
