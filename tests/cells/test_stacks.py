@@ -12,6 +12,7 @@ from textgen.contracts.errors import UserError
 from textgen.registry import discover
 from textgen.training.network import Network
 from textgen.training.recurrent import Recurrent
+from textgen.training.regularisation import Regularisation
 
 REGISTRY = discover()
 BUNDLED = [REGISTRY.load("cell", name) for name in REGISTRY.names("cell")]
@@ -83,7 +84,14 @@ def test_state_stays_float32_under_autocast(cell):
 
 def test_dropout_falls_on_every_layer_while_training_alone():
     torch.manual_seed(0)
-    network = Network(BUNDLED[0], V, hidden_size=64, layers=2, embedding_size=4, dropout=0.5)
+    network = Network(
+        BUNDLED[0],
+        V,
+        hidden_size=64,
+        layers=2,
+        embedding_size=4,
+        regularisation=Regularisation(dropout=0.5),
+    )
     seen = []
     hooks = [network.cells[1], network.head]
     tokens, start = torch.randint(V, (T, 2)), network.initial_state(2)

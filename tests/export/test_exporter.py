@@ -23,6 +23,7 @@ from textgen.contracts.errors import TextgenError
 from textgen.export.exporter import PARITY, describe, export, parity
 from textgen.registry import discover
 from textgen.training.network import Network
+from textgen.training.regularisation import Regularisation
 
 LSTM = discover().load("cell", "lstm")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,7 +49,9 @@ def test_what_is_exported_is_read_back(made, tmp_path):
 
 def test_it_may_be_exported_while_it_is_training(made, tmp_path):
     file, _ = made
-    network = Network(LSTM, 11, hidden_size=8, layers=2, embedding_size=6, dropout=0.5).train()
+    noise = Regularisation(dropout=0.5)
+    network = Network(LSTM, 11, hidden_size=8, layers=2, embedding_size=6, regularisation=noise)
+    network.train()
     assert export(network, file.info, tmp_path / "model.onnx").parity.holds
     assert network.training
 

@@ -16,6 +16,7 @@ from textgen.training import evaluation
 from textgen.training.checkpoint import load_weights
 from textgen.training.evaluation import WINDOW, Evaluator
 from textgen.training.network import Network, build_network
+from textgen.training.regularisation import Regularisation
 from textgen.training.run_folder import RunFolder
 
 
@@ -76,7 +77,7 @@ def test_short_documents_are_read_from_their_boundary(network):
 
 
 def test_dropout_is_off_while_it_evaluates_and_on_again_after(network):
-    network.dropout = 0.5
+    network.regularisation = Regularisation(dropout=0.5)
     network.train()
     ids = np.array([0, 1, 2, 3, 4, 5, 0])
     evaluator = Evaluator(ids, np.array([[1, 6]]), 0)

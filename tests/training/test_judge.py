@@ -86,7 +86,7 @@ def test_nothing_that_is_held_back_is_learnt(verses):
     learnt = set()
     streams = learner.streams
     while streams.epoch < 1.2:
-        starts, ends, _ = streams._order.advance()
+        starts, ends, _ = streams._order.advance(16)
         streams.shown += int((ends - starts).sum())
         for start, end in zip(starts, ends, strict=True):
             learnt |= set(range(start, end))

@@ -110,11 +110,12 @@ def train(
     packed.require(chosen.sequence_length)
     choose_device(chosen.device)  # what cannot be used is refused before there is a run
     setup = runs.Setup(packed, chosen_cell, chosen)
+    network = runs.fresh_network(setup)
     run = new_run(packed.name, chosen_cell.name, name=name, force=force, runs=Path(folder) / RUNS)
     with run.locked():
         try:
             runs.write_setup(run, setup)
-            return runs.finish_run(run, setup, observer, Path(folder))
+            return runs.finish_run(run, setup, network, observer, Path(folder))
         except BaseException:
             run.forget_unbegun()
             raise
@@ -141,7 +142,8 @@ def resume(
     if not found.last.exists():
         raise UserError(f"The run {found.path} has no checkpoint yet.", "Train it anew.")
     with found.locked():
-        return runs.finish_run(found, setup, observer, Path(folder), resumed=True)
+        network = runs.fresh_network(setup)
+        return runs.finish_run(found, setup, network, observer, Path(folder), resumed=True)
 
 
 def export_run(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from textgen import shelf, sources, template
 from textgen.contracts.cell import Cell
 from textgen.contracts.errors import UserError, unknown_name
@@ -169,14 +171,28 @@ def _as_typed(value: Any) -> str:
     return (shlex.join(value) or "none") if isinstance(value, list) else str(value)
 
 
+def fresh_network(setup: Setup) -> Network:
+    """The network before its first step; torch's generator stands where the seed puts it.
+
+    Raises UserError for settings that no network of this cell can have.
+    """
+    torch.manual_seed(setup.settings.seed)
+    cell, size = setup.cell, setup.corpus.vocabulary.size
+    return build_network(size, cell.cell_class, cell.options, setup.settings)
+
+
 def finish_run(
-    run: RunFolder, setup: Setup, observer: Observer | None, folder: Path, *, resumed: bool = False
+    run: RunFolder,
+    setup: Setup,
+    network: Network,
+    observer: Observer | None,
+    folder: Path,
+    *,
+    resumed: bool = False,
 ) -> Run:
-    """Trains to the end of the budget, or to an interrupt, then exports the best weights."""
-    cell = setup.cell
-    trainer = Trainer(
-        setup.corpus, cell.cell_class, cell.options, setup.settings, run, observer or Observer()
-    )
+    """Trains the fresh ``network`` to the end of the budget, or to an interrupt, then exports the
+    weights that are kept."""
+    trainer = Trainer(setup.corpus, network, setup.settings, run, observer or Observer())
     if resumed:
         trainer.resume()
     trained = trainer.run()
@@ -202,9 +218,7 @@ def export_best(run: RunFolder, setup: Setup, path: Path, *, int8: bool = False)
 
     With ``int8`` its weights are whole numbers, and its losses tell what that costs.
     """
-    corpus, cell = setup.corpus, setup.cell
-    vocabulary = corpus.vocabulary
-    network = build_network(vocabulary.size, cell.cell_class, cell.options, setup.settings)
+    corpus, network = setup.corpus, fresh_network(setup)
     values = load_weights(network, run.weights)
     # the first format chose by the validation text, and did not say so
     chosen_by = values.get("chosen_by", "validation") if run.weights == run.best else ""

@@ -21,8 +21,9 @@ def fused(kernel: Callable[..., Any], xs: Tensor, state: Any, cell: Cell) -> tup
     ``state`` is as the kernel takes it, one leading dimension for the layer. Returns the outputs
     (T, B, H) and the last states (1, B, H).
     """
+    # get_parameter would refuse a weight that was dropped: it is no parameter
     weights: list[Tensor] = [
-        cell.get_parameter(name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        getattr(cell, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     ]
     # "train" keeps what the backward pass needs, so it follows the gradient, not the cell's mode
     result: tuple[Tensor, ...] = kernel(

@@ -37,8 +37,11 @@ class Checkpoint:
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Puts the checkpoint in the place of ``path``, whole or not at all."""
     values = json.dumps({"format": FORMAT, **checkpoint.values}, sort_keys=True)
+    # tied weights have two names and one memory, which the format does not allow
+    form = torch.contiguous_format
     tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()
+        name: tensor.detach().cpu().clone(memory_format=form)
+        for name, tensor in checkpoint.tensors.items()
     }
     data = save(tensors, metadata={"sha256": _BLANK, "values": values})
     at = _digest_place(data)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.func import functional_call
 
 from textgen.contracts.cell import State
 from textgen.corpus.packed import PackedCorpus
@@ -27,10 +27,11 @@ from textgen.training.checkpoint import (
 )
 from textgen.training.device import autocast
 from textgen.training.held_back import hold_back
-from textgen.training.network import Network
+from textgen.training.network import Network, Scanned
+from textgen.training.objective import build_objective
 from textgen.training.optimizers import build_optimizer
 from textgen.training.settings import Settings
-from textgen.training.streams import IGNORED, Batch, Streams
+from textgen.training.streams import Batch, Streams
 from textgen.training.targets import Spans
 
 
@@ -52,6 +53,7 @@ class Learner:
         if settings.hold_back:
             self._spans, self.held_back = hold_back(spans, corpus.symbols("train"))
         self.streams = self._first_streams()
+        self._objective = build_objective(settings)
         self._optimizer = build_optimizer(network, settings)
         self._average = self._first_average()
         self._state = _detached(network.initial_state(settings.batch_size))
@@ -64,18 +66,18 @@ class Learner:
     def step(self, rate: float, precision: str) -> tuple[Tensor, int]:
         """One optimizer step on the next batch: its loss in nats, left on the device, and how many
         symbols it showed."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
         batch = self.streams.next()
-        loss = self._loss(batch, precision)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * batch.share
+        total, loss = self._losses(batch, precision)
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(total)
         if self._settings.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.clip)
         self._optimizer.step()
         if self._average:
             self._average.follow(self.network)
-        return loss.detach(), batch.symbols
+        return loss, batch.symbols
 
     def checkpoint(self) -> Checkpoint:
         """Everything that ``restore`` needs to go on exactly from here."""
@@ -130,18 +132,21 @@ class Learner:
             batch_size=settings.batch_size,
             sequence_length=settings.sequence_length,
             reset_probability=settings.reset_probability,
+            jitter=settings.sequence_jitter,
             seed=settings.seed,
         )
 
-    def _loss(self, batch: Batch, precision: str) -> Tensor:
+    def _losses(self, batch: Batch, precision: str) -> tuple[Tensor, Tensor]:
+        """What is made smaller, and the loss that is told."""
         inputs = torch.from_numpy(batch.inputs).to(self.device, non_blocking=True)
         targets = torch.from_numpy(batch.targets).to(self.device, non_blocking=True)
         reset = torch.from_numpy(batch.reset).to(self.device, non_blocking=True)
         state = self._after_resets(reset)
         with autocast(self.device, precision):
-            logits, state = self.network.scan(inputs, state)
-        self._state = _detached(state)
-        return cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+            weights = self.network.dropped_weights()
+            scanned: Scanned = functional_call(self.network, weights, (inputs, state))
+        self._state = _detached(scanned.state)
+        return self._objective(scanned, targets)
 
     def _after_resets(self, reset: Tensor) -> State:
         """The carried state, with the initial one (through which it learns) where ``reset`` is."""

@@ -5,21 +5,44 @@ T time, B batch, V vocabulary, E embedding size, H hidden size.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 from textgen.contracts.cell import Cell, Layer, State
+from textgen.contracts.errors import UserError
+from textgen.training.regularisation import (
+    NONE,
+    Regularisation,
+    drop,
+    drop_symbols,
+    dropped_weights,
+    zoned_step,
+)
 from textgen.training.settings import Settings
+from textgen.training.stacking import PLAIN, Joint, Stacking
+
+
+class Scanned(NamedTuple):
+    """What a scan found."""
+
+    logits: Tensor
+    """(T, B, V)"""
+    state: State
+    output: Tensor
+    """The last layer's output (T, B, H), before anything is dropped from it."""
+    dropped: Tensor
+    """The same after."""
 
 
 class Network(nn.Module):
     """A language model over symbols, one recurrent cell a layer.
 
     ``embedding_size=0`` feeds 1-of-V vectors to the first cell. The state of the whole stack is one
-    flat tuple, in the order of ``state_shapes()``. Dropout falls on every cell's output.
+    flat tuple, in the order of ``state_shapes()``. Raises UserError for options that the sizes or
+    the cell do not allow.
     """
 
     def __init__(
@@ -30,26 +53,31 @@ class Network(nn.Module):
         hidden_size: int,
         layers: int = 1,
         embedding_size: int = 0,
-        dropout: float = 0.0,
+        stacking: Stacking = PLAIN,
+        regularisation: Regularisation = NONE,
         cell_options: Any = None,
     ) -> None:
         super().__init__()
         self.vocabulary_size = vocabulary_size
         self.hidden_size = hidden_size
         self.embedding_size = embedding_size
-        self.dropout = dropout
+        self.regularisation = regularisation
         options = cell_class.Options() if cell_options is None else cell_options
         if embedding_size:
             self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        cells = nn.ModuleList()
+        cells, joints = nn.ModuleList(), nn.ModuleList()
         width = embedding_size or vocabulary_size
         for index in range(layers):
             cell = cell_class(Layer(width, hidden_size, index, layers, options))
             _start_orthogonal(cell)
             cells.append(cell)
+            joints.append(Joint(stacking, width, cell.output_size))
             width = cell.output_size
-        self.cells = cells
+        self.cells, self.joints = cells, joints
         self.head = nn.Linear(width, vocabulary_size)
+        if stacking.tied:
+            self._tie()
+        self._refuse_idle(stacking)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each state without B, named ``layer0.h`` and so on."""
@@ -65,23 +93,58 @@ class Network(nn.Module):
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One symbol a row: ``token`` (B,) int64 to logits (B, V) and the next state."""
-        output = self._input(token)
+        x = self._input(token)
         following: list[Tensor] = []
-        for cell, part in zip(self.stack(), self._split(state), strict=True):
-            output, part = cell.step(output, part)
+        for cell, joint, part in self._layers(state):
+            y, part = self._stepped(cell, x, part)
             following += part
-        return self.head(output), tuple(following)
+            x = joint(x, joint.norm(y))
+        return self.head(x), tuple(following)
 
     def scan(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Many symbols a row: ``tokens`` (T, B) int64 to logits (T, B, V) and the last state."""
-        output = self._input(tokens)
+        scanned = self(tokens, state)
+        return scanned.logits, scanned.state
+
+    def forward(self, tokens: Tensor, state: State) -> Scanned:
+        """A scan, and what else is known after it."""
+        noise = self.regularisation if self.training else NONE
+        x = self._input(tokens)
+        x = drop_symbols(x, tokens, self.vocabulary_size, noise.embedding_dropout)
+        x = drop(x, noise.input_dropout, locked=noise.locked)
         following: list[Tensor] = []
-        for cell, part in zip(self.stack(), self._split(state), strict=True):
-            output, part = cell.scan(output, part)
+        for cell, joint, part in self._layers(state):
+            y, part = self._scanned(cell, x, part)
             # under autocast the fused LSTM returns bf16 state and the GRU float32 (measured)
             following += [tensor.to(state[0].dtype) for tensor in part]
-            output = dropout(output, self.dropout, self.training)
-        return self.head(output), tuple(following)
+            dropped = drop(joint.norm(y), noise.dropout, locked=noise.locked)
+            x = joint(x, dropped)
+        return Scanned(self.head(x), tuple(following), y, dropped)
+
+    def dropped_weights(self) -> dict[str, Tensor]:
+        """The recurrent weights of a scan with weight drop, by name; for ``functional_call``."""
+        share = self.regularisation.weight_drop
+        return {
+            f"cells.{index}.{name}": weight
+            for index, cell in enumerate(self.stack() if share else ())
+            for name, weight in dropped_weights(cell, share).items()
+        }
+
+    def _stepped(self, cell: Cell, x: Tensor, state: State) -> tuple[Tensor, State]:
+        share = self.regularisation.zoneout
+        if share:
+            return zoned_step(cell, x, state, share, training=self.training)
+        return cell.step(x, state)
+
+    def _scanned(self, cell: Cell, xs: Tensor, state: State) -> tuple[Tensor, State]:
+        """The cell's fast path, which knows no zoneout."""
+        if not self.regularisation.zoneout:
+            return cell.scan(xs, state)
+        outputs = []
+        for x in xs:
+            output, state = self._stepped(cell, x, state)
+            outputs.append(output)
+        return torch.stack(outputs), state
 
     def _input(self, tokens: Tensor) -> Tensor:
         if self.embedding_size:
@@ -90,13 +153,42 @@ class Network(nn.Module):
         symbols = torch.arange(self.vocabulary_size, device=tokens.device)
         return (tokens.unsqueeze(-1) == symbols).to(self.head.weight.dtype)
 
-    def _split(self, state: State) -> list[State]:
-        parts, start = [], 0
-        for cell in self.stack():
-            count = len(cell.state_shapes())
-            parts.append(tuple(state[start : start + count]))
-            start += count
-        return parts
+    def _tie(self) -> None:
+        width = self.head.in_features
+        if self.embedding_size != width:
+            raise UserError(
+                f"Tied weights need an embedding as wide as the last layer: {self.embedding_size} "
+                f"is not {width}.",
+                f"Give --embedding-size {width}, or leave out --tie-weights.",
+            )
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)  # as Merity et al. (arXiv 1708.02182)
+        self.head.weight = self.embedding.weight
+
+    def _refuse_idle(self, stacking: Stacking) -> None:
+        """Raises UserError for an option that would do nothing in this network."""
+        cell = self.stack()[0]
+        if self.regularisation.weight_drop and not cell.recurrent_weights:
+            raise UserError(
+                f"{type(cell).__name__} names no recurrent weights, so none can be dropped.",
+                "Leave out --weight-drop.",
+            )
+        if all(joint.connection != stacking.connection for _, joint in self._joined()):
+            raise UserError(
+                f"A {stacking.connection} connection goes around a layer that is as wide as its "
+                "input, and there is none.",
+                f"Give --layers 2, or --embedding-size {cell.output_size}.",
+            )
+
+    def _joined(self) -> list[tuple[Cell, Joint]]:
+        return list(zip(self.stack(), cast("list[Joint]", list(self.joints)), strict=True))
+
+    def _layers(self, state: State) -> Iterator[tuple[Cell, Joint, State]]:
+        """Each cell with what stands behind it, and its part of the state."""
+        start = 0
+        for cell, joint in self._joined():
+            end = start + len(cell.state_shapes())
+            yield cell, joint, tuple(state[start:end])
+            start = end
 
     def stack(self) -> list[Cell]:
         """The cells, the one nearest the input first."""
@@ -113,7 +205,15 @@ def build_network(
         hidden_size=settings.hidden_size,
         layers=settings.layers,
         embedding_size=settings.embedding_size,
-        dropout=settings.dropout,
+        stacking=Stacking(settings.connection, settings.layer_norm, settings.tie_weights),
+        regularisation=Regularisation(
+            dropout=settings.dropout,
+            locked=settings.locked_dropout,
+            input_dropout=settings.input_dropout,
+            embedding_dropout=settings.embedding_dropout,
+            weight_drop=settings.weight_drop,
+            zoneout=settings.zoneout,
+        ),
         cell_options=cell_options,
     )
 

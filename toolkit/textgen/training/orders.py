@@ -34,7 +34,6 @@ class Rows:
 
     def __init__(self, targets: Targets, rows: int, length: int, seed: int) -> None:
         self._targets = targets
-        self._length = length
         self._seed = seed
         total = targets.symbols()
         turns = -(-total // (rows * _LONGEST * length))
@@ -44,8 +43,8 @@ class Rows:
         self._rows = [(0, 0)] * rows
         self._begin_epoch()
 
-    def advance(self) -> Advance:
-        """What the rows predict next."""
+    def advance(self, length: int) -> Advance:
+        """What the rows predict next, at most ``length`` symbols each."""
         count = len(self._rows)
         starts, ends = np.zeros(count, np.int64), np.zeros(count, np.int64)
         fresh = np.zeros(count, bool)
@@ -53,7 +52,7 @@ class Rows:
             if at >= end:
                 at, end = self._take()
                 fresh[row] = True
-            starts[row], ends[row] = at, min(end, at + self._length)
+            starts[row], ends[row] = at, min(end, at + length)
             self._rows[row] = (int(ends[row]), end)
         return starts, ends, fresh
 
@@ -111,10 +110,9 @@ class Rows:
 class Buckets:
     """Documents of like length side by side, all rows beginning and ending together."""
 
-    def __init__(self, targets: Targets, rows: int, length: int, seed: int) -> None:
+    def __init__(self, targets: Targets, rows: int, seed: int) -> None:
         self._targets = targets
         self._rows = rows
-        self._length = length
         self._seed = seed
         self._epoch = 0
         self._pool = 0
@@ -122,11 +120,11 @@ class Buckets:
         self._chunk = 0
         self._begin_pool()
 
-    def advance(self) -> Advance:
-        """What the rows predict next."""
+    def advance(self, length: int) -> Advance:
+        """What the rows predict next, at most ``length`` symbols each: the same in every step."""
         ranges = self._groups[self._group]
-        starts = np.minimum(ranges[:, 0] + self._chunk * self._length, ranges[:, 1])
-        ends = np.minimum(starts + self._length, ranges[:, 1])
+        starts = np.minimum(ranges[:, 0] + self._chunk * length, ranges[:, 1])
+        ends = np.minimum(starts + length, ranges[:, 1])
         fresh = np.full(self._rows, self._chunk == 0)
         self._chunk += 1
         if (ends >= ranges[:, 1]).all():

@@ -20,10 +20,58 @@ class Settings:
     hidden_size: int = option(256, "units in each layer", minimum=1)
     layers: int = option(1, "recurrent layers", minimum=1, maximum=64)
     embedding_size: int = option(64, "size of a symbol's vector; 0 feeds 1-of-k", minimum=0)
+    connection: str = option(
+        "plain",
+        "what goes around a layer as wide as its input; residual: arXiv 1512.03385, "
+        "highway: arXiv 1505.00387",
+        choices=("plain", "residual", "highway"),
+    )
+    layer_norm: bool = option(False, "normalise each layer's output (arXiv 1607.06450)")
+    tie_weights: bool = option(
+        False, "the head's weights are the embedding's (arXiv 1608.05859); as wide as a layer"
+    )
+
     dropout: float = option(0.15, "share of each layer's output dropped", minimum=0, below=1)
+    locked_dropout: bool = option(
+        False, "one mask for all symbols of a step: variational dropout (arXiv 1512.05287)"
+    )
+    input_dropout: float = option(
+        0.0, "share dropped of what the first layer reads", minimum=0, below=1
+    )
+    embedding_dropout: float = option(
+        0.0, "share of the vocabulary not seen in a step (arXiv 1512.05287)", minimum=0, below=1
+    )
+    weight_drop: float = option(
+        0.0, "share of recurrent weights dropped in a step (arXiv 1708.02182)", minimum=0, below=1
+    )
+    zoneout: float = option(
+        0.0,
+        "share of the state left as it was (arXiv 1606.01305); without the fused kernels, so "
+        "several times slower",
+        minimum=0,
+        below=1,
+    )
+    activation_penalty: float = option(
+        0.0, "weight of the last outputs' mean square in the loss (arXiv 1708.01009)", minimum=0
+    )
+    slowness_penalty: float = option(
+        0.0, "weight of the mean square of their change in time (arXiv 1708.01009)", minimum=0
+    )
+    label_smoothing: float = option(
+        0.0,
+        "share of the target given to all symbols (arXiv 1512.00567); not in losses told",
+        minimum=0,
+        below=1,
+    )
 
     batch_size: int = option(32, "streams of text learnt side by side", minimum=1)
     sequence_length: int = option(64, "symbols a stream advances in a step", minimum=1)
+    sequence_jitter: float = option(
+        0.0,
+        "spread of the sequence length, as a share of it (arXiv 1708.02182); running text only",
+        minimum=0,
+        maximum=0.5,
+    )
     reset_probability: float = option(
         0.03, "chance that a stream forgets its state at a step", minimum=0, maximum=1
     )

@@ -19,6 +19,9 @@ from textgen.training.targets import Spans, Targets
 IGNORED = -100
 """The target of padding; cross-entropy leaves it out."""
 
+_WHOLE = 0.95
+"""With jitter, the share of steps whose length is about the usual one, not about half of it."""
+
 _LOOK = 256
 """Steps looked ahead at to tell how many symbols a step shows."""
 
@@ -32,6 +35,8 @@ class Batch:
     reset: np.ndarray
     symbols: int
     """Targets that count."""
+    share: float = 1.0
+    """The length of this step beside the usual one; the learning rate goes with it."""
 
 
 class Streams:
@@ -50,12 +55,14 @@ class Streams:
         sequence_length: int,
         reset_probability: float,
         seed: int,
+        jitter: float = 0.0,
     ) -> None:
         self._targets = Targets(ids, spans, boundary)
         self._batch = batch_size
         self._length = sequence_length
         self._reset_probability = reset_probability
         self._seed = seed
+        self._jitter = jitter
         self.bucketed = self._targets.median_length() < 4 * sequence_length
         self.symbols_in_epoch = self._targets.symbols()
         self._order = self._first_order()
@@ -75,7 +82,8 @@ class Streams:
 
     def next(self) -> Batch:
         """The next batch."""
-        starts, ends, fresh = self._order.advance()
+        advanced = self._length_of(self._step)
+        starts, ends, fresh = self._order.advance(advanced)
         random = np.random.default_rng((self._seed, 1, self._step))
         reset = fresh | (random.random(self._batch) < self._reset_probability)
         self._step += 1
@@ -92,14 +100,14 @@ class Streams:
         counted = int((ends - starts).sum())
         self.shown += counted
         self.padded += length * self._batch - counted
-        return Batch(inputs, targets, reset, counted)
+        return Batch(inputs, targets, reset, counted, advanced / self._length)
 
     def look_ahead(self) -> tuple[float, float]:
         """The mean number of symbols that one of the first steps shows, and the share of padding
         beside them."""
         order, symbols, computed = self._first_order(), 0, 0
-        for _ in range(_LOOK):
-            starts, ends, _ = order.advance()
+        for step in range(_LOOK):
+            starts, ends, _ = order.advance(self._length_of(step))
             symbols += int((ends - starts).sum())
             computed += int((ends - starts).max()) * self._batch
         return symbols / _LOOK, 1 - symbols / max(1, computed)
@@ -120,6 +128,19 @@ class Streams:
         self.padded = cursor["padded"]
         self._order.restore(cursor["order"])
 
+    def _length_of(self, step: int) -> int:
+        """How far the rows of this step advance (Merity et al., arXiv 1708.02182).
+
+        Documents side by side in buckets have lengths of their own.
+        """
+        if not self._jitter or self.bucketed:
+            return self._length
+        random = np.random.default_rng((self._seed, 6, step))
+        usual = self._length / (1 if random.random() < _WHOLE else 2)
+        drawn = round(random.normal(usual, self._jitter * self._length))
+        return int(min(max(drawn, self._length // 4, 1), 2 * self._length))
+
     def _first_order(self) -> Buckets | Rows:
-        order = Buckets if self.bucketed else Rows
-        return order(self._targets, self._batch, self._length, self._seed)
+        if self.bucketed:
+            return Buckets(self._targets, self._batch, self._seed)
+        return Rows(self._targets, self._batch, self._length, self._seed)

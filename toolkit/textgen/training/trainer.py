@@ -7,9 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
-from textgen.contracts.cell import Cell
 from textgen.contracts.errors import TextgenError
 from textgen.corpus.packed import PackedCorpus
 from textgen.interrupts import Interrupts
@@ -18,7 +15,7 @@ from textgen.training.device import choose_device
 from textgen.training.judge import Judge
 from textgen.training.learner import Learner
 from textgen.training.meter import Meter
-from textgen.training.network import Network, build_network
+from textgen.training.network import Network
 from textgen.training.observer import (
     Finished,
     Observer,
@@ -58,13 +55,12 @@ class TrainedRun:
 
 
 class Trainer:
-    """One training of one network on one corpus."""
+    """One training of a fresh network on one corpus."""
 
     def __init__(
         self,
         corpus: PackedCorpus,
-        cell_class: type[Cell],
-        cell_options: Any,
+        network: Network,
         settings: Settings,
         folder: RunFolder,
         observer: Observer,
@@ -74,9 +70,6 @@ class Trainer:
         self._folder = folder
         self._observer = observer
         device = choose_device(settings.device)
-        torch.manual_seed(settings.seed)
-        vocabulary = corpus.vocabulary
-        network = build_network(vocabulary.size, cell_class, cell_options, settings)
         self._learner = Learner(network.to(device), corpus, settings)
         self._judge = Judge(corpus, self._learner.held_back)
         self._step = 0
