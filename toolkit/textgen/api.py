@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from textgen.runs import Run
     from textgen.runtime.model import Model
     from textgen.training.observer import Observer
+    from textgen.training.verify import Verified
 
 DEFAULT_CORPUS = "shakespeare"
 OFFLINE_CORPUS = "python-docs"
@@ -125,13 +126,17 @@ def resume(
     run: str | Path,
     *,
     corpus: PackedCorpus | None = None,
+    device: str | None = None,
+    precision: str | None = None,
     folder: str | Path = ".",
     observer: Observer | None = None,
     registry: Registry | None = None,
 ) -> Run:
     """Goes on with an interrupted run from its last checkpoint, to the end of its budget.
 
-    ``corpus`` is needed where the packed corpus is no longer in the cache, and must be the same.
+    ``corpus`` is needed where the packed corpus is no longer in the cache, and must be the same. On
+    another ``device`` or in another ``precision`` it is no longer bit for bit what it would have
+    been, which a notice of the ``Started`` event says.
     """
     need_training()
     from textgen import runs
@@ -139,11 +144,35 @@ def resume(
 
     found = find_run(str(run), Path(folder) / RUNS)
     setup = runs.read_setup(found, corpus, registry or discover())
+    setup = runs.moved(setup, device, precision)
     if not found.last.exists():
         raise UserError(f"The run {found.path} has no checkpoint yet.", "Train it anew.")
     with found.locked():
         network = runs.fresh_network(setup)
         return runs.finish_run(found, setup, network, observer, Path(folder), resumed=True)
+
+
+def verify_resume(
+    corpus: str | Path | PackedCorpus | None = None,
+    *,
+    cell: str | type[Cell] = "lstm",
+    cell_options: Mapping[str, Any] | None = None,
+    corpus_options: Mapping[str, Any] | None = None,
+    registry: Registry | None = None,
+    **settings: Any,
+) -> Verified:
+    """Proves on this machine that a training can be interrupted: a few steps of what ``train``
+    would do, straight and in pieces, compared bit by bit. Nothing is left behind."""
+    need_training()
+    from textgen import runs
+    from textgen.training.settings import build_settings
+    from textgen.training.verify import verify_resume
+
+    registry = registry or discover()
+    chosen_cell = runs.choose_cell(cell, cell_options or {}, registry)
+    packed = open_or_default(corpus, corpus_options or {}, registry=registry)
+    setup = runs.Setup(packed, chosen_cell, build_settings(settings))
+    return verify_resume(packed, lambda: runs.fresh_network(setup), setup.settings)
 
 
 def export_run(

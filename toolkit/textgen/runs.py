@@ -171,6 +171,13 @@ def _as_typed(value: Any) -> str:
     return (shlex.join(value) or "none") if isinstance(value, list) else str(value)
 
 
+def moved(setup: Setup, device: str | None, precision: str | None) -> Setup:
+    """The same on another device or in another precision, where one is given."""
+    given = {"device": device, "precision": precision}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(setup, settings=build_settings(settings_dict(setup.settings) | changes))
+
+
 def fresh_network(setup: Setup) -> Network:
     """The network before its first step; torch's generator stands where the seed puts it.
 

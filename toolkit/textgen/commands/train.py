@@ -92,6 +92,12 @@ def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--name", help="The run's name; <corpus>-<cell> when left out.")
 @click.option("--force", is_flag=True, help="Replace a run of that name.")
 @click.option("--resume", "resumed", metavar="RUN", help="Go on with an interrupted run.")
+@click.option(
+    "--verify-resume",
+    "verify",
+    is_flag=True,
+    help="Only try whether this training can be interrupted here without a trace.",
+)
 @json_option
 @with_registry
 def command(
@@ -102,6 +108,7 @@ def command(
     name: str | None,
     force: bool,
     resumed: str | None,
+    verify: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -113,13 +120,14 @@ def command(
     from textgen import api
 
     api.need_training()
-    from textgen.commands.training_report import JsonReport, ScreenReport
+    from textgen.commands.training_report import JsonReport, ScreenReport, tell_verified
     from textgen.screen import console
     from textgen.screen.progress_view import ProgressView
 
     settings = {info.name: options.pop(info.name) for info in describe(Settings)}
     if resumed is not None:
-        _refuse_changes([*settings, "cell", "cell_option", "name", "force"])
+        fixed = settings.keys() - {"device", "precision"}
+        _refuse_changes([*fixed, "cell", "cell_option", "name", "force", "verify"])
     report = JsonReport() if as_json else ScreenReport()
     packed = None
     with ProgressView() as progress:
@@ -131,9 +139,24 @@ def command(
                 notify=console.show_notice,
                 progress=progress,
             )
+    if verify:
+        cell_options = assignments(cell_option, "--cell-option")
+        return tell_verified(
+            api.verify_resume(
+                packed, cell=cell, cell_options=cell_options, registry=registry, **settings
+            ),
+            as_json,
+        )
     with report:
         if resumed is not None:
-            run = api.resume(resumed, corpus=packed, observer=report, registry=registry)
+            run = api.resume(
+                resumed,
+                corpus=packed,
+                device=settings["device"],
+                precision=settings["precision"],
+                observer=report,
+                registry=registry,
+            )
         else:
             run = api.train(
                 packed,

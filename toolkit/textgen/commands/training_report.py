@@ -6,6 +6,7 @@ import dataclasses
 from types import TracebackType
 from typing import Any
 
+from textgen.contracts.errors import TextgenError
 from textgen.runs import Run
 from textgen.screen import console, figures, tables
 from textgen.screen.training_view import TrainingView
@@ -19,6 +20,7 @@ from textgen.training.observer import (
     Saved,
     Started,
 )
+from textgen.training.verify import Verified
 
 
 class ScreenReport(Observer):
@@ -120,6 +122,24 @@ class JsonReport(Observer):
                 "interrupted": run.interrupted,
             }
         )
+
+
+def tell_verified(found: Verified, as_json: bool) -> int:
+    """Says whether a training can be interrupted without a trace; the exit status."""
+    if as_json:
+        tables.show_json({"event": "verified", "exact": found.exact, **dataclasses.asdict(found)})
+        return 0 if found.exact else 1
+    pieces = f"{found.steps} steps straight and with {found.interruptions} interruptions"
+    where = f"in {found.precision} on {found.device}"
+    if found.exact:
+        console.say(f"Resuming is exact: {pieces} agree bit for bit, {where}.")
+        return 0
+    raise TextgenError(
+        f"Resuming is not exact: {pieces} differ in {len(found.differing)} places, by "
+        f"{found.largest:.1e} at most, {where}; the first is {found.differing[0]}.",
+        "On the CPU it should be; a cell that keeps state in attributes, or draws numbers of its "
+        "own, would do this.",
+    )
 
 
 def _title(event: Started) -> str:

@@ -67,6 +67,20 @@ def choose_precision(wanted: str, device: torch.device, step: Callable[[str], ob
     return min(seconds, key=lambda precision: seconds[precision])
 
 
+def circumstances(device: str, precision: str, *, threads: bool) -> dict[str, str]:
+    """What the last bits of a training depend on beside its settings, by name.
+
+    Without ``threads``, their number is left out: it changes while a budget of minutes runs.
+    """
+    found = {
+        "device": device,
+        "precision": precision,
+        "torch": torch.__version__,
+        "CPU": torch.backends.cpu.get_cpu_capability(),
+    }
+    return found | ({"threads": str(torch.get_num_threads())} if threads else {})
+
+
 def synchronize(device: torch.device) -> None:
     """Waits for what the device was given to do, before a clock is read."""
     if device.type == "cuda":

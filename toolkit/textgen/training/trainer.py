@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from textgen.contracts.errors import TextgenError
 from textgen.corpus.packed import PackedCorpus
 from textgen.interrupts import Interrupts
 from textgen.training.checkpoint import Checkpoint, load_weights, read_checkpoint, write_checkpoint
-from textgen.training.device import choose_device
+from textgen.training.device import choose_device, circumstances
 from textgen.training.judge import Judge
 from textgen.training.learner import Learner
 from textgen.training.meter import Meter
@@ -80,6 +80,7 @@ class Trainer:
         if settings.budget[0] == "minutes" and device.type == "cpu":
             self._threads = Threads()
         self._plan: Plan | None = None
+        self._changes = ""
 
     @property
     def network(self) -> Network:
@@ -97,30 +98,51 @@ class Trainer:
         if not self._judge.best_step:
             self._folder.best.unlink(missing_ok=True)
         self._samples = [Sampled(step, text) for step, text in values["samples"]]
-        self._plan = Plan(**values["plan"])
+        self._plan = self._plan_from(values)
         # what a killed training had written since is written again
         self._folder.forget_after(self._step)
 
-    def run(self) -> TrainedRun:
-        """Trains to the end of the budget, or to the first interrupt."""
+    def _plan_from(self, values: dict[str, Any]) -> Plan:
+        """The plan of a checkpoint, here; what is not as it was there will be said."""
+        plan, settings = Plan(**values["plan"]), self._settings
+        precision = plan.precision if settings.precision == "auto" else settings.precision
+        plan = replace(plan, device=str(self._learner.device), precision=precision)
+        then, now = values.get("circumstances", values["plan"]), self._circumstances(plan)
+        changed = [
+            f"{name} {then[name]} to {now[name]}"
+            for name in now
+            if name in then and then[name] != now[name]
+        ]
+        if changed:
+            self._changes = (
+                f"Since this training was interrupted it went from {', '.join(changed)}: its last "
+                "bits, and what follows from them, will not be what they would have been."
+            )
+        return plan
+
+    def _circumstances(self, plan: Plan) -> dict[str, str]:
+        return circumstances(plan.device, plan.precision, threads=self._threads is None)
+
+    def run(self, until: int | None = None) -> TrainedRun:
+        """Trains to the end of the budget, to the first interrupt, or to the step ``until``."""
         began = time.perf_counter() - self._seconds
         with self._interrupts, self._threads or contextlib.nullcontext():
             plan = self._plan or make_plan(self._learner, self._settings, self._threads)
             self._plan = plan
             self._tell_start(plan)
-            self._loop(plan, began)
+            self._loop(plan, began, plan.steps if until is None else until)
             self._seconds = time.perf_counter() - began
             self._save(plan)
             return self._finish(plan)
 
-    def _loop(self, plan: Plan, began: float) -> None:
+    def _loop(self, plan: Plan, began: float, until: int) -> None:
         settings, learner = self._settings, self._learner
         evaluate = settings.interval(settings.evaluate_every, plan.steps)
         write = settings.interval(settings.sample_every, plan.steps)
         save = settings.interval(settings.checkpoint_every, plan.steps)
         meter = Meter(learner.streams.shown, self._step)
         learner.network.train()
-        while self._step < plan.steps and self._interrupts.signal is None:
+        while self._step < until and self._interrupts.signal is None:
             rate = learning_rate(settings, self._step, plan.steps)
             if self._threads:
                 self._threads.begin()
@@ -148,7 +170,7 @@ class Trainer:
     def _tell_start(self, plan: Plan) -> None:
         streams = self._learner.streams
         symbols, padding = streams.look_ahead()
-        notices = list(self._corpus.notices)
+        notices = [*self._corpus.notices, *filter(None, [self._changes])]
         starts, ends = self._learner.held_back.T
         if padding >= 0.005:
             notices.append(f"Documents of differing length: {padding:.1%} of a step is padding.")
@@ -236,6 +258,7 @@ class Trainer:
             "judge": self._judge.checkpoint(),
             "samples": [[s.step, s.text] for s in self._samples],
             "plan": vars(plan),
+            "circumstances": self._circumstances(plan),
         }
         write_checkpoint(self._folder.last, Checkpoint(learnt.tensors, learnt.values | values))
         self._observer.on(Saved(self._step))
