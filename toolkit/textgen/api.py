@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from textgen.training.observer import Observer
     from textgen.training.verify import Verified
 
+DEFAULT_CELL = "lstm"
 DEFAULT_CORPUS = "shakespeare"
 OFFLINE_CORPUS = "python-docs"
 """What is trained on where the default corpus cannot be fetched."""
@@ -76,9 +77,10 @@ def open_corpus(
 def train(
     corpus: str | Path | PackedCorpus | None = None,
     *,
-    cell: str | type[Cell] = "lstm",
+    cell: str | type[Cell] | None = None,
     cell_options: Mapping[str, Any] | None = None,
     corpus_options: Mapping[str, Any] | None = None,
+    init_from: str | Path | None = None,
     name: str | None = None,
     force: bool = False,
     folder: str | Path = ".",
@@ -91,27 +93,37 @@ def train(
     """Trains a network on a corpus, and exports it.
 
     ``corpus`` is what ``open_corpus`` takes, or what it returned; left out, it is the default one.
-    ``cell`` is a plugin's name or a Cell class. ``settings`` are the fields of
-    ``training.settings.Settings``: sizes, the budget (``minutes``, ``steps``, ``epochs`` or
-    ``tokens``), ``seed`` and so on. Runs go into ``folder/runs``, models into ``folder/exported``.
-    ``notify`` gets sentences to be said, ``observer`` the events of the training.
+    ``cell`` is a plugin's name or a Cell class; left out, it is an LSTM. ``settings`` are the
+    fields of ``training.settings.Settings``: sizes, the budget (``minutes``, ``steps``, ``epochs``
+    or ``tokens``), ``seed`` and so on. ``init_from`` is a run or a model file whose weights are
+    learnt on from: cell and sizes are then theirs, symbols are matched by value. Runs go into
+    ``folder/runs``, models into ``folder/exported``. ``notify`` gets sentences to be said,
+    ``observer`` the events of the training.
     """
     need_training()
-    from textgen import runs
+    from textgen import runs, scions
     from textgen.training.device import choose_device
     from textgen.training.run_folder import RUNS, new_run
     from textgen.training.settings import build_settings
 
     registry = registry or discover()
+    beginning = None
+    if init_from is not None:
+        beginning = scions.find_beginning(str(init_from), Path(folder), registry)
+        settings = beginning.shape(settings)
+        cell, cell_options = beginning.cell_for(cell), cell_options or beginning.cell_options
     chosen = build_settings(settings)
-    chosen_cell = runs.choose_cell(cell, cell_options or {}, registry)
+    chosen_cell = runs.choose_cell(cell or DEFAULT_CELL, cell_options or {}, registry)
     packed = open_or_default(
         corpus, corpus_options or {}, registry=registry, notify=notify, progress=progress
     )
     packed.require(chosen.sequence_length)
     choose_device(chosen.device)  # what cannot be used is refused before there is a run
-    setup = runs.Setup(packed, chosen_cell, chosen)
-    network = runs.fresh_network(setup)
+    scion = beginning.scion if beginning else None
+    setup = runs.Setup(packed, chosen_cell, chosen, scion.name if scion else "")
+    network = runs.fresh_network(setup, scion)
+    if beginning and notify:
+        notify(beginning.greeting(packed.vocabulary))
     run = new_run(packed.name, chosen_cell.name, name=name, force=force, runs=Path(folder) / RUNS)
     with run.locked():
         try:
@@ -155,7 +167,7 @@ def resume(
 def verify_resume(
     corpus: str | Path | PackedCorpus | None = None,
     *,
-    cell: str | type[Cell] = "lstm",
+    cell: str | type[Cell] | None = None,
     cell_options: Mapping[str, Any] | None = None,
     corpus_options: Mapping[str, Any] | None = None,
     registry: Registry | None = None,
@@ -169,7 +181,7 @@ def verify_resume(
     from textgen.training.verify import verify_resume
 
     registry = registry or discover()
-    chosen_cell = runs.choose_cell(cell, cell_options or {}, registry)
+    chosen_cell = runs.choose_cell(cell or DEFAULT_CELL, cell_options or {}, registry)
     packed = open_or_default(corpus, corpus_options or {}, registry=registry)
     setup = runs.Setup(packed, chosen_cell, build_settings(settings))
     return verify_resume(packed, lambda: runs.fresh_network(setup), setup.settings)

@@ -26,6 +26,7 @@ from textgen.registry import Registry
 from textgen.storage import copy
 from textgen.training.checkpoint import load_weights
 from textgen.training.evaluation import Evaluator
+from textgen.training.grafting import Scion, graft
 from textgen.training.network import Network, build_network
 from textgen.training.observer import Observer, Sampled
 from textgen.training.run_folder import RunFolder
@@ -77,6 +78,8 @@ class Setup:
     corpus: PackedCorpus
     cell: ChosenCell
     settings: Settings
+    begun_from: str = ""
+    """Base name of the run or file whose weights it began from, if it did."""
 
 
 def choose_cell(
@@ -112,6 +115,7 @@ def write_setup(run: RunFolder, setup: Setup) -> None:
                 **_made_as(corpus),
             },
             "settings": settings_dict(setup.settings),
+            "begun_from": setup.begun_from,
         }
     )
 
@@ -152,7 +156,7 @@ def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) 
     settings = described["settings"]
     if described["format"] == 1:
         settings = {**_SETTINGS_OF_FORMAT_1, **settings}
-    return Setup(packed, chosen, build_settings(settings))
+    return Setup(packed, chosen, build_settings(settings), described.get("begun_from", ""))
 
 
 def _made_as(corpus: PackedCorpus) -> dict[str, Any]:
@@ -178,14 +182,19 @@ def moved(setup: Setup, device: str | None, precision: str | None) -> Setup:
     return replace(setup, settings=build_settings(settings_dict(setup.settings) | changes))
 
 
-def fresh_network(setup: Setup) -> Network:
-    """The network before its first step; torch's generator stands where the seed puts it.
+def fresh_network(setup: Setup, scion: Scion | None = None) -> Network:
+    """The network before its first step, with weights of its own or a scion's; torch's generator
+    stands where the seed puts it.
 
     Raises UserError for settings that no network of this cell can have.
     """
     torch.manual_seed(setup.settings.seed)
-    cell, size = setup.cell, setup.corpus.vocabulary.size
-    return build_network(size, cell.cell_class, cell.options, setup.settings)
+    cell, vocabulary = setup.cell, setup.corpus.vocabulary
+
+    def build(size: int) -> Network:
+        return build_network(size, cell.cell_class, cell.options, setup.settings)
+
+    return build(vocabulary.size) if scion is None else graft(scion, vocabulary, build)
 
 
 def finish_run(
@@ -253,7 +262,12 @@ def _describe(
         cell_distribution=setup.cell.origin["distribution"],
         cell_options=setup.cell.options,
         losses=losses,
-        training={**summary, "run": run.name, "settings": settings_dict(setup.settings)},
+        training={
+            **summary,
+            "run": run.name,
+            "begun_from": setup.begun_from,
+            "settings": settings_dict(setup.settings),
+        },
     )
     evaluator = _evaluator(setup.corpus)
     if not info.ends:

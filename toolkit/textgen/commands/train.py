@@ -75,12 +75,7 @@ def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("corpus", required=False)
-@click.option(
-    "--cell",
-    default="lstm",
-    show_default=True,
-    help="The recurrent cell; textgen plugins lists them.",
-)
+@click.option("--cell", help="The recurrent cell; textgen plugins lists them.  [lstm]")
 @click.option(
     "--cell-option",
     multiple=True,
@@ -91,6 +86,11 @@ def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @corpus_options
 @click.option("--name", help="The run's name; <corpus>-<cell> when left out.")
 @click.option("--force", is_flag=True, help="Replace a run of that name.")
+@click.option(
+    "--init-from",
+    metavar="RUN|MODEL",
+    help="Go on from these weights, on another corpus; cell and sizes are theirs.",
+)
 @click.option("--resume", "resumed", metavar="RUN", help="Go on with an interrupted run.")
 @click.option(
     "--verify-resume",
@@ -103,10 +103,11 @@ def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(
     registry: Any,
     corpus: str | None,
-    cell: str,
+    cell: str | None,
     cell_option: tuple[str, ...],
     name: str | None,
     force: bool,
+    init_from: str | None,
     resumed: str | None,
     verify: bool,
     as_json: bool,
@@ -127,7 +128,7 @@ def command(
     settings = {info.name: options.pop(info.name) for info in describe(Settings)}
     if resumed is not None:
         fixed = settings.keys() - {"device", "precision"}
-        _refuse_changes([*fixed, "cell", "cell_option", "name", "force", "verify"])
+        _refuse_changes([*fixed, "cell", "cell_option", "name", "force", "init_from", "verify"])
     report = JsonReport() if as_json else ScreenReport()
     packed = None
     with ProgressView() as progress:
@@ -162,8 +163,10 @@ def command(
                 packed,
                 cell=cell,
                 cell_options=assignments(cell_option, "--cell-option"),
+                init_from=init_from,
                 name=name,
                 force=force,
+                notify=console.show_notice,
                 observer=report,
                 registry=registry,
                 **settings,

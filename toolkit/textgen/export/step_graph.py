@@ -220,8 +220,10 @@ def _add_unused(model: onnx.ModelProto, network: Network) -> None:
     """Adds parameters that the step does not use, such as a learned initial state, so that the file
     holds the whole network."""
     present = {tensor.name for tensor in model.graph.initializer}
+    named = dict(network.named_parameters(remove_duplicate=False))
+    there = {id(parameter) for name, parameter in named.items() if name in present}
     for name, parameter in network.named_parameters():
-        if name not in present:
+        if id(parameter) not in there:  # tied weights are there under another of their names
             model.graph.initializer.append(numpy_helper.from_array(parameter.numpy(), name))
 
 
