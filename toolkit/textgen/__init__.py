@@ -11,11 +11,20 @@ Nothing heavy is imported until it is used, and what runs a model never imports 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from textgen.api import export_run, load, open_corpus, resume, train
+    from textgen.api import export_run, export_weights, load, open_corpus, resume, train
     from textgen.runs import Run
     from textgen.runtime.wanted import Wanted
 
-__all__ = ["Run", "Wanted", "export_run", "load", "open_corpus", "resume", "train"]
+__all__ = [
+    "Run",
+    "Wanted",
+    "export_run",
+    "export_weights",
+    "load",
+    "open_corpus",
+    "resume",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

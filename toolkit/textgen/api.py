@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from textgen.registry import Registry, discover
 from textgen.storage import copy
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from textgen.contracts.cell import Cell
     from textgen.corpus.fetching import Progress
     from textgen.corpus.packed import PackedCorpus
@@ -210,6 +212,45 @@ def export_run(
     path = output or Path(folder) / shelf.EXPORTED / f"{name}.onnx"
     setup = runs.read_setup(found, corpus, registry or discover())
     runs.export_best(found, setup, path, int8=int8)
+    if output is None:
+        copy(path, path.parent / shelf.NEWEST)
+    return path
+
+
+def export_weights(
+    weights: str | Path | Mapping[str, Tensor],
+    vocabulary: str | Path | Sequence[str],
+    *,
+    cell: str = "lstm",
+    output: str | Path | None = None,
+    folder: str | Path = ".",
+    registry: Registry | None = None,
+) -> Path:
+    """Makes a model file from weights of a torch ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
+
+    ``weights`` is a state dict with an embedding, the layers and a linear head, or a .safetensors
+    file of one; ``vocabulary`` the characters in the order of the weights, or a file of them. An
+    empty symbol is the boundary. Raises UserError where they do not belong together.
+    """
+    need_training()
+    from textgen import runs
+    from textgen.export.adopted import export_adopted, read_symbols, read_weights
+
+    registry = registry or discover()
+    name = Path(weights).stem if isinstance(weights, str | Path) else "weights"
+    path = Path(output) if output else Path(folder) / shelf.EXPORTED / f"{name}.onnx"
+    chosen = runs.choose_cell(cell, {}, registry)
+    export_adopted(
+        read_weights(Path(weights)) if isinstance(weights, str | Path) else weights,
+        read_symbols(Path(vocabulary)) if isinstance(vocabulary, str | Path) else list(vocabulary),
+        path,
+        cell=chosen.name,
+        cell_class=chosen.cell_class,
+        cell_distribution=chosen.origin["distribution"],
+        tokenizer=registry.load("tokenizer", "characters"),
+        tokenizer_distribution=registry.find("tokenizer", "characters").distribution,
+        name=name,
+    )
     if output is None:
         copy(path, path.parent / shelf.NEWEST)
     return path
