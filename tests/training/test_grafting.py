@@ -9,7 +9,6 @@ from watching import Remember
 
 import textgen
 from awkward.cells import FastWeights, LearnedStart
-from conftest import VERSES
 from textgen import model_file
 from textgen.contracts.errors import UserError
 from textgen.contracts.tokenizer import Vocabulary
@@ -79,13 +78,12 @@ def test_weights_of_another_network_are_refused():
             )
 
 
-POEM = VERSES.replace("river", "RIVER&").replace("moon", "sun#")
-
-
 @pytest.fixture
-def poems(tmp_path):
+def poems(verses, tmp_path):
+    """The verses with five symbols more."""
     path = tmp_path / "poems.txt"
-    path.write_text(POEM, encoding="utf-8")
+    text = verses.read_text(encoding="utf-8")
+    path.write_text(text.replace("river", "RIVER&").replace("moon", "sun#"), encoding="utf-8")
     return path
 
 

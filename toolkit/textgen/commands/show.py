@@ -67,6 +67,8 @@ def _details(file: Any, name: str, size: int) -> dict[str, str]:
         details |= {f"field {name}": ", ".join(values) for name, values in info.fields.items()}
     if info.known:
         details["texts known"] = f"{figures.count(info.known['texts'])}, for generate --new"
+    if training.get("begun_from"):
+        details["begun from"] = training["begun_from"]
     if "steps" in training:
         pace = figures.duration(training["seconds"])
         details["training"] = (

@@ -129,6 +129,8 @@ def command(
     if resumed is not None:
         fixed = settings.keys() - {"device", "precision"}
         _refuse_changes([*fixed, "cell", "cell_option", "name", "force", "init_from", "verify"])
+    if verify and init_from is not None:
+        raise UserError("--verify-resume begins from nothing.", "Leave out --init-from.")
     report = JsonReport() if as_json else ScreenReport()
     packed = None
     with ProgressView() as progress:

@@ -42,10 +42,12 @@ def graft(scion: Scion, vocabulary: Vocabulary, build: Callable[[int], Network])
         raise _misfit(scion, min(weights.keys() ^ expected.keys()))
     grafted = {}
     for name, values in weights.items():
-        axis = axes.get(name)
-        grafted[name] = values if axis is None else _regrown(values, axis, places)
-        if grafted[name].shape != expected[name].shape:
+        axis, shape = axes.get(name), list(expected[name].shape)
+        if axis is not None:
+            shape[axis] = scion.vocabulary.size
+        if list(values.shape) != shape:
             raise _misfit(scion, name)
+        grafted[name] = values if axis is None else _regrown(values, axis, places)
     network.load_state_dict(grafted)
     return network
 

@@ -33,11 +33,10 @@ _ORDER = (0, 5)
 def hold_back(spans: np.ndarray, symbols: int) -> tuple[Spans, np.ndarray]:
     """What is learnt of the training split, and the spans (m, 2) held back from it.
 
-    ``symbols`` are those of all ``spans`` (n, 2), which may be memory-mapped.
-
-    Whole documents, drawn at random, where they are short; else the ends of the longest. Of a text
-    of fewer than 2,560 symbols nothing is. A line that stands twice in a list may be learnt and
-    held back: that tilts the choice a little, and no figure on the validation text.
+    ``symbols`` are those of all ``spans`` (n, 2), which may be memory-mapped. Whole documents are
+    held back, drawn at random, where they are short; else the ends of the longest. Of a text of
+    fewer than 2,560 symbols nothing is. A line that stands twice in a list may be learnt and held
+    back: that tilts the choice a little, and no figure on the validation text.
     """
     wanted = min(MOST, max(symbols // SHARE, min(ENOUGH, symbols // 10)))
     if wanted < _LEAST:

@@ -46,8 +46,7 @@ class Settings:
     )
     zoneout: float = option(
         0.0,
-        "share of the state left as it was (arXiv 1606.01305); without the fused kernels, so "
-        "several times slower",
+        "share of the state left as it was (arXiv 1606.01305); slower: no fused kernels",
         minimum=0,
         below=1,
     )

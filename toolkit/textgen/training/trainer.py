@@ -269,7 +269,7 @@ class Trainer:
         if self._judge.best_step and self._judge.best_step != self._step:
             weights_of_step = load_weights(self.network, self._folder.best)["step"]
         losses = self._judge.losses(self.network)
-        interrupted = self._interrupts.signal is not None
+        interrupted = self._interrupts.signal is not None or self._step < plan.steps
         self._observer.on(Finished(self._step, interrupted, losses, symbols, self._seconds))
         self._folder.add_metrics(
             {"step": self._step, "symbols": symbols, "finished": not interrupted, **losses}
