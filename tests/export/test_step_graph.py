@@ -24,6 +24,7 @@ from textgen.export.step_graph import build_step_graph
 from textgen.model_file import LARGEST
 from textgen.registry import discover
 from textgen.training.network import Network
+from textgen.training.regularisation import Regularisation
 
 REGISTRY = discover()
 BUNDLED = {name: REGISTRY.load("cell", name) for name in REGISTRY.names("cell")}
@@ -306,7 +307,7 @@ def test_a_network_too_large_for_one_file_is_refused_at_once():
 
 
 def test_the_network_is_left_as_it_was():
-    network = network_of(BUNDLED["gru"], dropout=0.5).train()
+    network = network_of(BUNDLED["gru"], regularisation=Regularisation(dropout=0.5)).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     build_step_graph(network)
     assert network.training

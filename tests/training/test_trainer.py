@@ -194,7 +194,7 @@ def test_a_second_training_in_one_folder_is_refused(verses, tmp_path):
 def test_a_training_that_cannot_begin_leaves_no_run(verses, tmp_path):
     with pytest.raises(RuntimeError, match="memory"):
         textgen.train(verses, steps=1, hidden_size=10**9, folder=tmp_path)
-    assert [*(tmp_path / "runs").iterdir()] == []
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
