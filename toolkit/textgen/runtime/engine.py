@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
     from textgen.runtime.sessions import PacedSession
+    from textgen.runtime.stepping import Stepper
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,9 @@ class Stretch:
 class StepEngine:
     """A call a symbol: for chains that hold a sampler without a graph form."""
 
-    path = "stepwise: a sampler of the chain has no graph form"
-
     def __init__(
         self,
-        step: onnxruntime.InferenceSession,
+        step: Stepper,
         stretches: Sequence[Stretch],
         draw: onnxruntime.InferenceSession,
         accept: Stretch,
@@ -149,10 +148,12 @@ class StepEngine:
         self._stretches = stretches
         self._draw = draw
         self._accept = accept
+        where = f", {step.where}" if step.where else ""
+        self.path = f"stepwise: a sampler of the chain has no graph form{where}"
 
     @property
     def threads(self) -> str:
-        options = self._step.get_session_options()
+        options = self._step.session.get_session_options()
         return f"{options.intra_op_num_threads} threads"
 
     def write(
@@ -165,20 +166,17 @@ class StepEngine:
     ) -> tuple[np.ndarray, Cursor]:
         written = np.empty_like(forced)
         options = options or chain.options(forced.shape[1])
+        states = self._step.begin(cursor.states)
         for turn, (wanted, numbers) in enumerate(zip(forced, noise, strict=True)):
-            logits, *states = self._step.run(None, {"token": cursor.token, **cursor.states})
+            logits, states = self._step.step(cursor.token, states)
             adjusted = self._adjust(chain, logits, cursor.samplers, options)
             feed = {"logits": logits, "adjusted": adjusted, "noise": numbers, "forced": wanted}
             ids, logprobs = self._draw.run(None, feed)
             written[turn] = ids
             accepted = self._accepted(chain, ids, logprobs, cursor.samplers, options)
-            cursor = replace(
-                cursor,
-                token=ids,
-                states=dict(zip(cursor.states, states, strict=True)),
-                samplers=_heard(chain, wanted < 0, cursor.samplers, accepted),
-            )
-        return written, cursor
+            samplers = _heard(chain, wanted < 0, cursor.samplers, accepted)
+            cursor = replace(cursor, token=ids, samplers=samplers)
+        return written, replace(cursor, states=self._step.end(states))
 
     def _adjust(
         self,

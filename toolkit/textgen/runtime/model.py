@@ -319,7 +319,7 @@ class Model:
         return f"{engine.path}; {links}; {self.info.weights} on {self.provider}, {engine.threads}"
 
     def _build_engine(self, chain: Chain, stepwise: bool) -> Engine:
-        from textgen.runtime import loop_graph, sampling_graph
+        from textgen.runtime import loop_graph, sampling_graph, stepping
 
         if not stepwise:
             loop = loop_graph.writing_loop(self._tuned, self.info.states, chain)
@@ -336,7 +336,7 @@ class Model:
         )
         accept = sampling_graph.accept_graph(chain, stateful) if stateful else None
         return StepEngine(
-            self._session("step"),
+            stepping.stepper(self._session("step"), self.provider),
             stretches,
             self._session("draw"),
             Stretch(stateful, accept and self._open(accept)),
