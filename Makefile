@@ -57,6 +57,7 @@ format: $(VENV)/dev.ready ## put the code into its one form
 bench: $(VENV)/dev.ready ## measure: each benchmark prints one table
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/scoring.py
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.metadata
 import itertools
 import json
 import re
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 import yardsticks
 from measuring import Contestant, Speed, cache_bytes, median_seconds, processor, take_turns
@@ -470,12 +470,9 @@ def speed_of_score_command(path: Path) -> float | None:
 
 
 def title_of(arguments: argparse.Namespace) -> str:
-    versions = (
-        f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime", "numpy")
-    )
     return (
         f"characters a second, medians of {arguments.repeats} rounds; {processor()}; "
-        f"{', '.join(versions)}"
+        f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, numpy {np.__version__}"
     )
 
 
