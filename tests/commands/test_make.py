@@ -32,6 +32,9 @@ def test_train_then_generate_in_an_empty_folder(textgen_command, verses, tmp_pat
     assert (tmp_path / "exported" / "verses.txt-lstm-int8.onnx").exists()
     written = textgen_command("generate", "--onnx", "verses.txt-lstm-int8", "--length", "20")
     assert written.status == 0 and "int8 weights" in textgen_command("show").out
+    small = textgen_command("export", "verses.txt-lstm", "--int4", "--json")
+    assert set(json.loads(small.out)["losses"]) >= {"float32", "int4"}
+    assert (tmp_path / "exported" / "verses.txt-lstm-int4.onnx").exists()
     assert (tmp_path / "mine.onnx").exists()
     assert textgen_command("runs", "rm", "verses.txt-lstm").status == 0
     assert not (tmp_path / "runs" / "verses.txt-lstm").exists()

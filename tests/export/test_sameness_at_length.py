@@ -54,7 +54,7 @@ CHAINS = {
 CASES = [
     (cell, weights, name)
     for cell in CELLS
-    for weights in ("float32", "int8")
+    for weights in ("float32", "int8", "int4")
     for name in CHAINS
     if SOAK or weights == "float32" or name in ("plain", "several")
 ]
@@ -73,7 +73,8 @@ def made(cell, weights="float32"):
         vocabulary_size=SYMBOLS,
         embedding_size=16,
     )
-    file = in_int8(file, network) if weights == "int8" else file
+    if weights != "float32":
+        file = in_int8(file, network, bits=int(weights.removeprefix("int")))
     return Model(file, None, lambda name: REGISTRY.load("sampler", name), provider="cpu"), network
 
 

@@ -90,7 +90,7 @@ class ModelInfo:
     percentiles: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Bits a symbol of the held-out documents, by percentile (``p50``), where text ends."""
     weights: str = "float32"
-    """``float32`` or ``int8``."""
+    """``float32``, ``int8``, or ``int4``, which are int8 once they are loaded."""
     template: str = ""
     """Of the records it was trained on, such as ``{school}|{name}``; empty where there was none."""
     fields: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)

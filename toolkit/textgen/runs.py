@@ -229,10 +229,10 @@ def finish_run(
     )
 
 
-def export_best(run: RunFolder, setup: Setup, path: Path, *, int8: bool = False) -> None:
+def export_best(run: RunFolder, setup: Setup, path: Path, *, bits: int = 32) -> None:
     """Makes a model file from the run's best weights so far, also while it is training.
 
-    With ``int8`` its weights are whole numbers, and its losses tell what that costs.
+    With 8 or 4 ``bits`` its weights are whole numbers, and its losses tell what that costs.
     """
     corpus, network = setup.corpus, fresh_network(setup)
     values = load_weights(network, run.weights)
@@ -242,8 +242,8 @@ def export_best(run: RunFolder, setup: Setup, path: Path, *, int8: bool = False)
     losses = evaluator.losses(network) if evaluator.symbols else {}
     summary = {"weights_of_step": values["step"], "chosen_by": chosen_by}
     info = _describe(run, setup, network, losses, summary)
-    if int8:
-        export_int8(network, info, path, evaluator.windows(_INT8_SYMBOLS))
+    if bits < 32:
+        export_int8(network, info, path, evaluator.windows(_INT8_SYMBOLS), bits=bits)
     else:
         export(network, info, path)
 

@@ -17,7 +17,7 @@ from textgen.contracts.errors import UserError
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Where to; exported/<run>.onnx, or <run>-int8.onnx, when left out.",
+    help="Where to; exported/<run>.onnx, <run>-int8.onnx or <run>-int4.onnx, when left out.",
 )
 @click.option(
     "--weights",
@@ -33,6 +33,7 @@ from textgen.contracts.errors import UserError
     help="Their characters in order, as a text, or as a .json list.",
 )
 @click.option("--int8", is_flag=True, help="Weights in int8: a quarter of the size, and faster.")
+@click.option("--int4", is_flag=True, help="Weights in 4 bits: a sixth of the size, as fast.")
 @json_option
 @with_registry
 def command(
@@ -43,6 +44,7 @@ def command(
     cell: str,
     vocabulary: Path | None,
     int8: bool,
+    int4: bool,
     as_json: bool,
 ) -> None:
     """Make a model file from RUN's best weights so far, also while it is training.
@@ -56,10 +58,10 @@ def command(
     if (run is None) == (weights is None):
         raise UserError("A model file is made from a RUN or from --weights.", "Give one of them.")
     if run is not None:
-        path = api.export_run(run, output=output, int8=int8, registry=registry)
-    elif vocabulary is None or int8:
+        path = api.export_run(run, output=output, int8=int8, int4=int4, registry=registry)
+    elif vocabulary is None or int8 or int4:
         raise UserError(
-            "--weights needs --vocabulary, and goes without --int8.",
+            "--weights needs --vocabulary, and goes without --int8 and --int4.",
             "Write for example --weights w.safetensors --cell lstm --vocabulary chars.txt.",
         )
     else:
@@ -71,10 +73,10 @@ def command(
         tables.show_json({"run": run or "", "model": str(path), "losses": info.losses})
         return
     console.show_notice(f"{path}, {figures.size(path.stat().st_size)}")
-    if "int8" in info.losses:
-        plain, whole = (info.losses[kind]["nats"] for kind in ("float32", "int8"))
+    if "float32" in info.losses:
+        plain, whole = (info.losses[kind]["nats"] for kind in ("float32", info.weights))
         console.show_notice(
-            f"int8 costs {whole - plain:+.5f} nats a symbol ({whole / plain - 1:+.2%}) over "
-            f"{figures.count(info.losses['int8']['symbols'])} held-out symbols."
+            f"{info.weights} costs {whole - plain:+.5f} nats a symbol ({whole / plain - 1:+.2%}) "
+            f"over {figures.count(info.losses['float32']['symbols'])} held-out symbols."
         )
     console.show_notice(f"Next:  textgen generate --onnx {path.name}")

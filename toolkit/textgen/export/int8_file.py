@@ -1,4 +1,5 @@
-"""Model files with int8 weights: made from a checked float32 file, and measured against it."""
+"""Model files with int8 weights, of 8 or 4 bits in the file: made from a checked float32 file, and
+measured against it."""
 
 from __future__ import annotations
 
@@ -21,27 +22,27 @@ from textgen.training.network import Network
 
 
 def export_int8(
-    network: Network, info: ModelInfo, path: Path, texts: Sequence[np.ndarray]
+    network: Network, info: ModelInfo, path: Path, texts: Sequence[np.ndarray], *, bits: int = 8
 ) -> ModelFile:
-    """Writes the model file of ``network`` with int8 weights to ``path``.
+    """Writes the model file of ``network`` with int8 weights of so many ``bits`` to ``path``.
 
     ``texts`` are ids of held-out texts, by which both files are measured: the losses ``float32``
-    and ``int8`` go into the file. Raises TextgenError, and leaves ``path`` as it was, where the
-    float32 file cannot be made.
+    and ``int8`` (or ``int4``) go into the file. Raises TextgenError, and leaves ``path`` as it was,
+    where the float32 file cannot be made.
     """
     plain = model_file.parse(checked(network, info)[0])
-    file = in_int8(plain, network)
-    losses = {"float32": _loss(plain, texts), "int8": _loss(file, texts)}
+    file = in_int8(plain, network, bits=bits)
     described = file.info
-    if losses["int8"]["symbols"]:
+    losses = {"float32": _loss(plain, texts), described.weights: _loss(file, texts)}
+    if losses["float32"]["symbols"]:
         described = replace(described, losses={**info.losses, **losses})
     return model_file.write(path, model_file.seal(file.graph(), described))
 
 
-def in_int8(file: ModelFile, network: Network) -> ModelFile:
-    """The float32 file of ``network`` with int8 weights, in memory."""
-    graph = quantized(file.graph(), output_bounds(network))
-    return model_file.parse(model_file.seal(graph, replace(file.info, weights="int8")))
+def in_int8(file: ModelFile, network: Network, *, bits: int = 8) -> ModelFile:
+    """The float32 file of ``network`` with int8 weights of so many ``bits``, in memory."""
+    graph = quantized(file.graph(), output_bounds(network), bits=bits)
+    return model_file.parse(model_file.seal(graph, replace(file.info, weights=f"int{bits}")))
 
 
 def output_bounds(network: Network) -> dict[str, float]:

@@ -3,7 +3,8 @@
 B batch, K and N a product's inputs and outputs. Weights have one scale an output column; rows have
 one scale each (or a fixed one, where a cell declares its ``output_bound``), so that no row
 influences another. Sums are exact: 7 bits a weight and 8 a row's number never overflow the 16 bits
-in which processors without VNNI add two products, so every processor finds the same ones.
+in which processors without VNNI add two products, so every processor finds the same ones. In the
+file a weight may have 4 bits instead (see ``four_bits``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from textgen.export.four_bits import unpacked
 from textgen.runtime.affine import of_token_alone
 from textgen.runtime.graph_editor import GraphEditor
 from textgen.runtime.products import Product, join_products
@@ -28,18 +30,23 @@ _SMALLEST = 256
 """Weights of fewer numbers stay as they are."""
 
 _FLOAT = onnx.TensorProto.FLOAT
+_LOGITS = "logits"
 
 
-def quantized(model: onnx.ModelProto, bounds: Mapping[str, float]) -> onnx.ModelProto:
-    """The step graph with its weights in int8; inputs and outputs stay as they are.
+def quantized(
+    model: onnx.ModelProto, bounds: Mapping[str, float], *, bits: int = 8
+) -> onnx.ModelProto:
+    """The step graph with its weights in int8, or stored in 4 bits; inputs and outputs stay as they
+    are.
 
-    ``bounds`` are the largest magnitudes of values, where they are known.
+    ``bounds`` are the largest magnitudes of values, where they are known. Of 4 bits are the weights
+    of what is carried from step to step; those that logits are made with decide too much.
     """
     graph = GraphEditor(model, "int8")
     alone = of_token_alone(graph)
 
     def emit(graph: GraphEditor, product: Product) -> list[onnx.NodeProto]:
-        return _parts(graph, product, alone, bounds)
+        return _parts(graph, product, alone, bounds, 8 if product.result == _LOGITS else bits)
 
     join_products(graph, {}, emit)
     _shorten_embeddings(graph)
@@ -47,7 +54,7 @@ def quantized(model: onnx.ModelProto, bounds: Mapping[str, float]) -> onnx.Model
 
 
 def _parts(
-    graph: GraphEditor, product: Product, alone: set[str], bounds: Mapping[str, float]
+    graph: GraphEditor, product: Product, alone: set[str], bounds: Mapping[str, float], bits: int
 ) -> list[onnx.NodeProto]:
     """The product; what depends on the token alone is a product of its own, added to it.
 
@@ -65,7 +72,7 @@ def _parts(
     total, nodes = "", []
     for kind in (True, False):
         if rows[kind]:
-            made, part = _product(graph, rows[kind], np.vstack(weights[kind]), bounds)
+            made, part = _product(graph, rows[kind], np.vstack(weights[kind]), bounds, bits)
             added = graph.node("Add", part, total or constant)
             nodes += [*made, added]
             total = added.output[0]
@@ -74,7 +81,11 @@ def _parts(
 
 
 def _product(
-    graph: GraphEditor, rows: list[str], weight: np.ndarray, bounds: Mapping[str, float]
+    graph: GraphEditor,
+    rows: list[str],
+    weight: np.ndarray,
+    bounds: Mapping[str, float],
+    bits: int,
 ) -> tuple[list[onnx.NodeProto], str]:
     """The nodes of the rows' product by ``weight`` (K, N), and its name."""
     nodes, joined = graph.joined(rows)
@@ -87,6 +98,11 @@ def _product(
     if weight.size < _SMALLEST:
         return nodes, op("MatMul", joined, graph.constant(weight))
     numbers, scale = _by_column(weight)
+    if bits == 4:
+        made, right = unpacked(graph, weight, scale, _LARGEST_WEIGHT)
+        nodes += made
+    else:
+        right = graph.constant(numbers)
     known = [bounds.get(name) for name in rows]
     bound = None if None in known else max(b for b in known if b is not None)
     row_scale = ""
@@ -97,7 +113,7 @@ def _product(
     step = bound / _LARGEST_NUMBER
     zero = graph.constant(np.array(_ZERO, np.uint8))
     whole = op("QuantizeLinear", joined, graph.constant(np.array(step, np.float32)), zero)
-    total = op("Cast", op("MatMulInteger", whole, graph.constant(numbers), zero), to=_FLOAT)
+    total = op("Cast", op("MatMulInteger", whole, right, zero), to=_FLOAT)
     result = op("Mul", total, graph.constant((scale * step).astype(np.float32)))
     return nodes, op("Mul", result, row_scale) if row_scale else result
 
