@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from textgen import cli
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = Path(sys.executable).parent
@@ -59,6 +65,52 @@ def test_console_examples(page, tmp_path):
                     timeout=300,
                 )
                 assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def shell_commands(block: str) -> Iterator[list[str]]:
+    """The words of each ``textgen`` command of a shell block, pipes and lists taken apart."""
+    for line in block.splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=";|&<>")
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in [*lexer, ";"]:
+            if set(word) <= set(";|&<>"):
+                if words[:1] == ["textgen"]:
+                    yield words[1:]
+                words = []
+            else:
+                words.append(word)
+
+
+@pytest.mark.parametrize("page", pages_with("sh"))
+def test_shell_examples_name_commands_and_options_that_exist(page):
+    for block in blocks(page, "sh"):
+        for name, *words in shell_commands(block):
+            command = cli.textgen.get_command(None, name)
+            if isinstance(command, click.Group) and words[:1] and words[0] in command.commands:
+                command = command.commands[words.pop(0)]
+            command.make_context(name, words)
+
+
+def test_the_readme_is_typed_line_by_line(tmp_path, monkeypatch):
+    """What it shows in use, in its order, but that budgets and sizes are cut."""
+    monkeypatch.chdir(tmp_path)
+    (block,) = (b for b in blocks(ROOT / "README.md", "sh") if "textgen generate" in b)
+    for words in shell_commands(block):
+        if "--minutes" in words:
+            at = words.index("--minutes")
+            del words[at : at + 2]
+        if words[0] == "train":
+            words += ["--steps", "2", "--hidden-size", "8"]
+        assert cli.run(words) == 0, words
+
+
+def test_the_readme_names_all_that_the_runtime_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    (named,) = re.findall(r"then `pip install (onnxruntime [a-z ]+)`", text)
+    assert set(named.split()) == needed - {"onnxruntime-gpu"}
 
 
 @pytest.mark.parametrize("page", [pytest.param(p, id=p.name) for p in PAGES])
