@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -64,7 +65,19 @@ def _runtime() -> dict[str, str]:
         "onnx": onnx.__version__,
         "onnxruntime": f"{onnxruntime.__version__} ({which})",
         "generates on": choose_provider("auto"),
+        "CUDA to generate": _usable(choose_provider),
     }
+
+
+def _usable(choose: Callable[[str], object]) -> str:
+    """Whether CUDA can be chosen, or why it cannot."""
+    from textgen.contracts.errors import TextgenError
+
+    try:
+        choose("cuda")
+    except TextgenError as error:
+        return error.problem
+    return "yes"
 
 
 def _has_distribution(metadata: Any, name: str) -> bool:
@@ -91,6 +104,7 @@ def _training() -> dict[str, str]:
     return {
         "torch": torch.__version__,
         "trains on": f"{device}, {torch.get_num_threads()} threads",
+        "CUDA to train": _usable(choose_device),
         "bfloat16 on the CPU": bf16,
     }
 
