@@ -21,6 +21,7 @@ from textgen.conformance.rules import BrokenRuleError
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import build_options
 from textgen.contracts.reader import Document, Reader
+from textgen.registry import discover
 from textgen_readers import files
 from textgen_readers.csv import Csv, Tsv
 from textgen_readers.jsonl import JsonLines
@@ -43,16 +44,21 @@ def write(path: Path, data: str | bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "content"),
-    [
-        (Text, "a.txt", "some text\n" * 300_000),
-        (Lines, "a.txt", "one\ntwo\n\nthree"),
-        (JsonLines, "a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'),
-        (Csv, "a.csv", 'text,n\none,1\n"two\nlines",2\n'),
-        (Tsv, "a.tsv", "text\tn\none\t1\n"),
-    ],
-)
+SOURCES = [
+    (Text, "a.txt", "some text\n" * 300_000),
+    (Lines, "a.txt", "one\ntwo\n\nthree"),
+    (JsonLines, "a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'),
+    (Csv, "a.csv", 'text,n\none,1\n"two\nlines",2\n'),
+    (Tsv, "a.tsv", "text\tn\none\t1\n"),
+]
+
+
+def test_every_registered_reader_goes_through_the_kit() -> None:
+    registered = discover(third_party=False).load_all("reader").values()
+    assert set(registered) == {kind for kind, _, _ in SOURCES}
+
+
+@pytest.mark.parametrize(("kind", "name", "content"), SOURCES)
 def test_kit(kind: type[Reader], name: str, content: str, tmp_path: Path) -> None:
     check_reader(kind, str(write(tmp_path / name, content)))
     packed = tmp_path / f"{name}.gz"

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -158,7 +157,7 @@ def test_minutes_fix_a_number_of_steps(verses, tmp_path):
     seen = Remember()
     run = textgen.train(verses, hidden_size=16, minutes=0.05, folder=tmp_path, observer=seen)
     assert run.steps == seen.last(Started).steps > 1
-    assert 1 < run.seconds < 30
+    assert run.seconds > 1
 
 
 def test_the_schedule():
@@ -285,11 +284,9 @@ def test_a_signal_leaves_a_checkpoint_and_a_model(number, verses, tmp_path):
     for line in process.stdout:
         if '"event": "progress"' in line:
             break
-    began = time.monotonic()
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, errors
-    assert time.monotonic() - began < 60
     assert (tmp_path / "runs" / "it" / "checkpoints" / "last.safetensors").exists()
     assert textgen.load(tmp_path / "exported" / "model.onnx").generate(length=5, seed=1).text
 
