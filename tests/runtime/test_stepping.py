@@ -17,7 +17,7 @@ from textgen.runtime.stepping import DeviceStep, HostStep, stepper
 @pytest.mark.parametrize("batch", [1, 5])
 def test_they_give_the_same_numbers_bit_for_bit(made, batch):
     model = loaded(made())
-    session = model._session("step")
+    session = model._engines.step
     host, device = HostStep(session), DeviceStep(session, "cpu")
     random = np.random.default_rng(0)
     first = {n: random.normal(0, 1, s.shape).astype(np.float32)
@@ -40,7 +40,7 @@ def test_a_text_is_the_same_and_it_is_told(monkeypatch):
     chain = model.chain(1.0, top_k=5)
     loop, plain = model.engine(chain), model.engine(chain, stepwise=True)
     monkeypatch.setattr(stepping, "stepper", lambda session, provider: DeviceStep(session, "cpu"))
-    kept = model._build_engine(chain, True)
+    kept = model._engines._build_engine(chain, True)
     assert kept.path == f"{plain.path}, states stay on cpu"
     forced = np.full((90, 4), -1, np.int64)
     noise = np.random.default_rng(1).random((90, 4), np.float32)
@@ -59,6 +59,6 @@ def test_a_text_is_the_same_and_it_is_told(monkeypatch):
 
 
 def test_states_stay_where_that_is_worth_it():
-    session = loaded(lstm())._session("step")
+    session = loaded(lstm())._engines.step
     assert isinstance(stepper(session, "cpu"), HostStep)
     assert stepper(session, "cuda").where == "states stay on cuda"

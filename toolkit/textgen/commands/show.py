@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from textgen.commands.parameters import debug_option, json_option
+from textgen.contracts.errors import TextgenError
 
 
 @click.command()
@@ -26,9 +28,21 @@ def command(model: str | None, as_json: bool) -> None:
         content = json.loads(file.info.to_json())
         if content["known"]:
             del content["known"]["bits"]  # a filter, which tells a reader nothing
-        tables.show_json({"file": path.name, "digest": file.digest, **content})
+        facts = {"file": path.name, "digest": file.digest, "runs": _way(path)}
+        tables.show_json({**facts, **content})
         return
-    tables.show_details(_details(file, path.name, len(file.data)))
+    tables.show_details({**_details(file, path.name, len(file.data)), "runs as": _way(path)})
+
+
+def _way(path: Path) -> str:
+    """What runs it here."""
+    from textgen import api
+
+    try:
+        model = api.load(path)
+        return model.way(model.chain(0.8))
+    except TextgenError as error:
+        return f"cannot run here: {error.problem}"
 
 
 def _details(file: Any, name: str, size: int) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,8 @@ from textgen.runtime.chain import (
     convenience,
 )
 from textgen.runtime.encoding import Encoder
-from textgen.runtime.engine import Cursor, Engine, LoopEngine, StepEngine, Stretch, start
+from textgen.runtime.engine import Cursor, Engine, start
+from textgen.runtime.engines import Engines
 from textgen.runtime.generation import (
     Collector,
     Generation,
@@ -35,7 +36,7 @@ from textgen.runtime.generation import (
     write,
 )
 from textgen.runtime.history import Settings
-from textgen.runtime.scoring import CarriedReading, Nats, Score, TextReader, WindowReading
+from textgen.runtime.scoring import CarriedReading, Nats, Score, WindowReading
 from textgen.runtime.session import Session
 from textgen.runtime.tries import Judge, write_wanted
 from textgen.runtime.wanted import ANYTHING, Wanted
@@ -43,16 +44,10 @@ from textgen.runtime.writer import Chunk, Limits, Stream, Writer, read_prompt
 from textgen.template import beginning
 
 if TYPE_CHECKING:
-    import onnx
-
     from textgen.runtime.beam_search import Hypothesis
-    from textgen.runtime.sessions import PacedSession
 
 SEVERAL = ("seed", "temperature", "top_k", "top_p", "min_p")
 """Options that may be lists of one a sample."""
-
-KEPT_CHAINS = 8
-"""Chains of samplers whose graphs are kept; the one not used for longest goes first."""
 
 
 class Model:
@@ -78,11 +73,7 @@ class Model:
         self.encoder = Encoder(tokenizer, file.info.vocabulary, file.info.replacements)
         """Text into ids, as the model reads it."""
         self._samplers = samplers
-        self._threads = check_threads(threads)
-        self.provider = choose_provider(provider)
-        """What runs it: ``cpu`` or ``cuda``."""
-        self._sessions: dict[str, Any] = {}
-        self._engines: dict[Any, tuple[Chain, Engine]] = {}
+        self._engines = Engines(file, choose_provider(provider), check_threads(threads))
         self.notices: list[str] = []
         """What should be said once."""
         if tokenizer is None:
@@ -103,6 +94,11 @@ class Model:
     def name(self) -> str:
         """The base name of its file; empty where it came from none."""
         return self._file.path.name if self._file.path else ""
+
+    @property
+    def provider(self) -> str:
+        """What runs it: ``cpu`` or ``cuda``."""
+        return self._engines.provider
 
     @property
     def digest(self) -> str:
@@ -131,7 +127,7 @@ class Model:
         Raises UserError where an id is no symbol of the vocabulary.
         """
         token = self.check_ids(ids)
-        logits, *following = self._session("step").run(None, {"token": token, **state})
+        logits, *following = self._engines.step.run(None, {"token": token, **state})
         names_in_order = (info.name for info in self.info.states)
         return logits, dict(zip(names_in_order, following, strict=True))
 
@@ -276,13 +272,13 @@ class Model:
 
     def read_ids(self, texts: Sequence[np.ndarray]) -> list[Nats]:
         """The same, and what the least likely symbol would have cost in each place."""
-        return self._reader.texts([self.check_ids(ids) for ids in texts])
+        return self._engines.reader.texts([self.check_ids(ids) for ids in texts])
 
     def reading(self, windows: int | None = None) -> CarriedReading | WindowReading:
         """A text whose ids come in parts, for what they cost; in cold ``windows``, if given."""
         if windows is None:
-            return CarriedReading(self._reader)
-        return WindowReading(self._reader, windows)
+            return CarriedReading(self._engines.reader)
+        return WindowReading(self._engines.reader, windows)
 
     def chain(
         self,
@@ -303,44 +299,13 @@ class Model:
 
     def engine(self, chain: Chain, *, stepwise: bool = False) -> Engine:
         """What runs ``chain``: the loop, or steps where a sampler has no graph form."""
-        stepwise = stepwise or not chain.in_graph
-        key = (stepwise, chain.key)
-        # the chain is kept too: a key may hold the id of one of its samplers
-        found = self._engines.pop(key, None) or (chain, self._build_engine(chain, stepwise))
-        self._engines[key] = found
-        while len(self._engines) > KEPT_CHAINS:
-            del self._engines[next(iter(self._engines))]
-        return found[1]
+        return self._engines.engine(chain, stepwise=stepwise)
 
     def way(self, chain: Chain) -> str:
         """How texts are made with ``chain``, for people."""
         links = ", ".join(type(link.sampler).__name__ for link in chain.links) or "no samplers"
         engine = self.engine(chain)
         return f"{engine.path}; {links}; {self.info.weights} on {self.provider}, {engine.threads}"
-
-    def _build_engine(self, chain: Chain, stepwise: bool) -> Engine:
-        from textgen.runtime import loop_graph, sampling_graph, stepping
-
-        if not stepwise:
-            loop = loop_graph.writing_loop(self._tuned, self.info.states, chain)
-            return LoopEngine(self._paced(loop))
-        stretches = []
-        for links in chain.stretches():
-            in_graph = chain.links[links[0]].in_graph
-            graph = sampling_graph.adjust_graph(chain, links) if in_graph else None
-            stretches.append(Stretch(links, graph and self._open(graph)))
-        stateful = tuple(
-            number
-            for number, link in enumerate(chain.links)
-            if link.in_graph and link.sampler.state_shapes()
-        )
-        accept = sampling_graph.accept_graph(chain, stateful) if stateful else None
-        return StepEngine(
-            stepping.stepper(self._session("step"), self.provider),
-            stretches,
-            self._session("draw"),
-            Stretch(stateful, accept and self._open(accept)),
-        )
 
     def check_ids(self, ids: np.ndarray) -> np.ndarray:
         """``ids`` as int64. Raises UserError where one is no symbol of the vocabulary."""
@@ -351,43 +316,3 @@ class Model:
                 f"Ids are from 0 to {self.vocabulary.size - 1}.",
             )
         return token
-
-    @cached_property
-    def _reader(self) -> TextReader:
-        from textgen.runtime import loop_graph
-
-        loop = loop_graph.reading_loop(self._tuned, self.info.states)
-        return TextReader(self._paced(loop, wide=True), self.info)
-
-    def _session(self, which: str) -> Any:
-        """The session of ``step`` or ``draw``, made when first asked for."""
-        if which not in self._sessions:
-            from textgen.runtime import sampling_graph
-
-            graphs: dict[str, Callable[[], onnx.ModelProto]] = {
-                "step": lambda: self._tuned,
-                "draw": lambda: sampling_graph.draw_graph(self.vocabulary.size),
-            }
-            self._sessions[which] = self._open(graphs[which]())
-        return self._sessions[which]
-
-    @cached_property
-    def _tuned(self) -> onnx.ModelProto:
-        """The step that all engines and ``step`` run."""
-        from textgen.runtime.tuned_step import tuned_step
-
-        return tuned_step(self._file.graph(), self.vocabulary.size)
-
-    def _open(self, graph: onnx.ModelProto) -> Any:
-        """A session for steps from outside."""
-        from textgen.runtime.sessions import default_threads, open_session
-
-        threads = self._threads or default_threads(len(self._file.data))
-        return open_session(graph.SerializeToString(), self.provider, threads)
-
-    def _paced(self, graph: onnx.ModelProto, *, wide: bool = False) -> PacedSession:
-        """A session for many turns a call; ``wide`` where they are of many rows."""
-        from textgen.runtime.sessions import PacedSession, default_threads
-
-        default = default_threads(len(self._file.data), wide=wide)
-        return PacedSession(graph.SerializeToString(), self.provider, self._threads, default)
