@@ -182,15 +182,13 @@ def test_scored_files_in_a_pipe(models, scored):
     for name, line in zip(scored, plain.out.splitlines(), strict=False):
         assert line.startswith(cell(name) + b"\t")
     told = [json.loads(line) for line in as_json.out.splitlines()]
-    texts = (as_text(text).removeprefix("\ufeff") for text in TEXTS[: len(scored)])
-    assert "".join(line["text"] for line in told) == "".join(
-        text.replace("\r\n", "\n").replace("\n", "") + "abc" for text in texts
-    )
+    texts = [Path(path).read_bytes().decode() for path in scored.values()]
     lines = [
-        line.rstrip("\r")
-        for path in scored.values()
-        for line in Path(path).read_bytes().decode().split("\n")
+        line
+        for text in texts
+        for line in text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     ]
+    assert [line["text"] for line in told] == list(filter(None, lines))
     assert [json.loads(line)["text"] for line in stream.out.splitlines()] == lines
 
 
