@@ -34,7 +34,7 @@ def bad_model(place):
 
 def bad_run(place):
     """What a crash in the middle of another tool might leave."""
-    described = {"format": 1, "cell": {"name": "lstm"}, "corpus": {"name": "verses"}}
+    described = {"cell": {"name": "lstm"}, "corpus": {"name": "verses"}, "settings": {}}
     for name, about in (("good", json.dumps(described)), ("bad", '{"format": 1}')):
         (place / "runs" / name).mkdir(parents=True)
         (place / "runs" / name / "run.json").write_text(about)
@@ -57,7 +57,7 @@ def metrics_without_steps(place):
 
 def run_of_a_number(place):
     name = bad_run(place)
-    described = {"cell": {"name": "lstm"}, "corpus": {"name": 7}}
+    described = {"cell": {"name": "lstm"}, "corpus": {"name": 7}, "settings": {}}
     (place / "runs" / "bad" / "run.json").write_text(json.dumps(described))
     return name
 
@@ -95,3 +95,35 @@ def test_one_that_cannot_be_read_hides_no_other(words, made, textgen_command, tm
     assert done.status == 0, done.err
     assert f"{sound}\t" in done.out
     assert "bad" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        ("show bad", bad_model),
+        ("show bad", model_of_a_number),
+        ("runs show bad", bad_run),
+        ("runs show bad", truncated_run),
+        ("runs show bad", metrics_without_steps),
+        ("export bad", bad_run),
+        ("train --resume bad", bad_run),
+    ],
+)
+def test_what_is_strange_is_told_in_two_lines(words, made, command_here, tmp_path):
+    made(tmp_path)
+    done = command_here(*words.split())
+    assert done.status == 2
+    problem, _ = done.err.splitlines()
+    assert problem.startswith("Error: ") and "bad" in problem
+
+
+def test_only_runs_are_removed(command_here, tmp_path):
+    """A folder elsewhere may hold a run.json of another program, and much else."""
+    bad_run(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "run.json").write_text("{}")
+    refused = command_here("runs", "rm", "elsewhere")
+    assert refused.status == 2 and "not in runs" in refused.err
+    assert (tmp_path / "elsewhere" / "run.json").exists()
+    assert command_here("runs", "rm", "runs/good").status == 0
+    assert not (tmp_path / "runs" / "good").exists()

@@ -227,6 +227,18 @@ def limited_files(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def test_a_run_whose_packed_corpus_is_damaged_asks_for_it_again(verses, tmp_path, monkeypatch):
+    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
+    run = textgen.train(verses, steps=2, hidden_size=8, name="one", folder=tmp_path)
+    ids = textgen.open_corpus(verses).folder / "ids.bin"
+    ids.write_bytes(ids.read_bytes()[::-1])
+    with pytest.raises(UserError, match="no longer in the cache") as refused:
+        textgen.resume("one", folder=tmp_path)
+    assert "textgen train CORPUS --resume one" in refused.value.remedy
+    again = textgen.resume("one", corpus=textgen.open_corpus(verses), folder=tmp_path)
+    assert again.losses == run.losses
+
+
 def test_a_damaged_checkpoint_is_refused(verses, tmp_path):
     run = textgen.train(verses, steps=3, hidden_size=8, folder=tmp_path)
     path = run.folder / "checkpoints" / "last.safetensors"

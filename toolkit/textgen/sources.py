@@ -12,7 +12,7 @@ from textgen.contracts.options import build_options
 from textgen.contracts.tokenizer import Tokenizer
 from textgen.corpus.documents import DocumentSettings
 from textgen.corpus.fetching import Progress, open_recipe
-from textgen.corpus.packed import PackedCorpus, open_packed
+from textgen.corpus.packed import DamagedCorpusError, PackedCorpus, open_packed
 from textgen.corpus.packing import pack
 from textgen.corpus.recipe import Recipe, load_recipe
 from textgen.registry import Registry
@@ -82,9 +82,12 @@ def open_corpus(
 
 
 def reopen(key: str, tokenizer_class: type[Tokenizer]) -> PackedCorpus | None:
-    """A corpus that was packed before, by the name of its folder in the cache, if it is there."""
-    folder = cache_folder() / "packed" / key
-    return open_packed(folder, tokenizer_class) if folder.is_dir() else None
+    """A corpus that was packed before, by the name of its folder in the cache, if it is there and
+    whole."""
+    try:
+        return open_packed(cache_folder() / "packed" / key, tokenizer_class)
+    except DamagedCorpusError:
+        return None
 
 
 def find_recipe(corpus: str, registry: Registry) -> Recipe | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from textgen.commands.parameters import debug_option, json_option, word
+from textgen.commands.parameters import believed, debug_option, json_option, word
 
 
 @click.group(invoke_without_command=True)
@@ -55,15 +55,13 @@ def _list(as_json: bool) -> None:
     rows = []
     for path in shelf.models():
         try:
-            info = model_file.read(path).info
-            nats = info.losses.get("cold", {}).get("nats")
-            loss = "" if nats is None else f"{nats:.4f}"
-            corpus_name = word(info.corpus["name"])
+            with believed(path):
+                info = model_file.read(path).info
+                nats = info.losses.get("cold", {}).get("nats")
+                loss = "" if nats is None else f"{nats:.4f}"
+                corpus_name = word(info.corpus["name"])
         except UserError as error:
             console.show_warning(error.problem)
-            continue
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            console.show_warning(f"{path} says something strange of itself: {error!r}")
             continue
         if as_json:
             facts = {"cell": info.cell, "layers": info.layers, "hidden_size": info.hidden_size}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,18 @@ def parse_sampler(word: str) -> tuple[str, dict[str, str]]:
         )
     options = re.split(r",(?=\w+=)", word[len(name) + 1 :])
     return name, parse_assignments(options, "--sampler")
+
+
+@contextlib.contextmanager
+def believed(path: Path) -> Iterator[None]:
+    """Reads what the file or folder ``path`` says of itself, which may be anything. Raises
+    UserError where something else was meant to stand there."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} says something strange of itself: {error!r}.", "Make it again, or remove it."
+        ) from error
 
 
 def word(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from textgen.commands.parameters import debug_option, json_option, word
+from textgen.commands.parameters import believed, debug_option, json_option, word
 
 
 @click.group(invoke_without_command=True)
@@ -33,18 +33,19 @@ def show(run: str, as_json: bool) -> None:
     if as_json:
         tables.show_json({"run": found.name, **described, "metrics": metrics})
         return
-    cell, corpus = described["cell"], described["corpus"]
-    details = {
-        "run": str(found.path),
-        "cell": f"{cell['name']} ({cell['distribution']} {cell['version']})",
-        "corpus": corpus["name"],
-        "settings": ", ".join(f"{key} {value}" for key, value in described["settings"].items()),
-        **{
-            f"loss, {figures.LOSSES.get(name, name)}": f"{loss['nats']:.4f} nats"
-            for name, loss in _losses(metrics).items()
-        },
-        "state": _state(metrics),
-    }
+    with believed(found.path):
+        cell, corpus = described["cell"], described["corpus"]
+        details = {
+            "run": str(found.path),
+            "cell": f"{cell['name']} ({cell['distribution']} {cell['version']})",
+            "corpus": corpus["name"],
+            "settings": ", ".join(f"{key} {value}" for key, value in described["settings"].items()),
+            **{
+                f"loss, {figures.LOSSES.get(name, name)}": f"{loss['nats']:.4f} nats"
+                for name, loss in _losses(metrics).items()
+            },
+            "state": _state(metrics),
+        }
     tables.show_details(details)
     samples = found.path / "samples.txt"
     if samples.exists():
@@ -59,10 +60,13 @@ def rm(run: str) -> None:
     """Remove RUN with its checkpoints; models exported from it stay."""
     import shutil
 
+    from textgen.contracts.errors import UserError
     from textgen.screen import console
-    from textgen.training.run_folder import find_run
+    from textgen.training.run_folder import RUNS, find_run
 
     found = find_run(run)
+    if found.path.resolve().parent != RUNS.resolve():
+        raise UserError(f"{found.path} is not in {RUNS}/.", "Remove it as any other folder.")
     with found.locked():
         pass
     shutil.rmtree(found.path)
@@ -77,17 +81,15 @@ def _list(as_json: bool) -> None:
     rows = []
     for run in all_runs():
         try:
-            described, metrics = run.description(), run.metrics()
-            losses = _losses(metrics)
-            nats = losses.get("cold", {}).get("nats")
-            loss = "" if nats is None else f"{nats:.4f}"
-            cell, corpus = word(described["cell"]["name"]), word(described["corpus"]["name"])
-            state = _state(metrics)
+            with believed(run.path):
+                described, metrics = run.description(), run.metrics()
+                losses = _losses(metrics)
+                nats = losses.get("cold", {}).get("nats")
+                loss = "" if nats is None else f"{nats:.4f}"
+                cell, corpus = word(described["cell"]["name"]), word(described["corpus"]["name"])
+                state = _state(metrics)
         except UserError as error:
             console.show_warning(error.problem)
-            continue
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            console.show_warning(f"{run.path} says something strange of itself: {error!r}")
             continue
         if as_json:
             tables.show_json({"run": run.name, **described, "losses": losses, "state": state})

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from textgen.commands.parameters import debug_option, json_option
+from textgen.commands.parameters import believed, debug_option, json_option
 from textgen.contracts.errors import TextgenError
 
 
@@ -31,7 +31,9 @@ def command(model: str | None, as_json: bool) -> None:
         facts = {"file": path.name, "digest": file.digest, "runs": _way(path)}
         tables.show_json({**facts, **content})
         return
-    tables.show_details({**_details(file, path.name, len(file.data)), "runs as": _way(path)})
+    with believed(path):
+        details = _details(file, path.name, len(file.data))
+    tables.show_details({**details, "runs as": _way(path)})
 
 
 def _way(path: Path) -> str:

@@ -24,6 +24,9 @@ from textgen.storage import append_line, explained, write_json, write_text
 
 RUNS = Path("runs")
 _NAME = re.compile(r"[^\w.-]+")
+_PARTS = ("cell", "corpus", "settings")
+"""What ``run.json`` tells of, each in an object."""
+
 _SAMPLE = re.compile(r"^--- after (\d+) steps\n", re.MULTILINE)
 
 
@@ -63,6 +66,12 @@ class RunFolder:
             raise UserError(
                 f"{self.path} is no run: {error}.", "textgen runs lists them."
             ) from None
+        told = described if isinstance(described, dict) else {}
+        if not all(isinstance(told.get(part), dict) for part in _PARTS):
+            raise UserError(
+                f"{self.path} is no run: run.json does not say what it trained.",
+                "textgen runs lists them.",
+            )
         return described
 
     def add_metrics(self, metrics: dict[str, Any]) -> None:
@@ -74,10 +83,10 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    found.append(json.loads(line))
-                except ValueError:
-                    continue
+                with suppress(ValueError):
+                    metrics = json.loads(line)
+                    if isinstance(metrics, dict):
+                        found.append(metrics)
         return found
 
     def add_sample(self, step: int, text: str) -> None:
