@@ -95,6 +95,16 @@ def test_it_ends_before_stop_strings(name, stop):
     assert not any(string in hypothesis.text for hypothesis in found for string in stop)
 
 
+def test_what_ends_leaves_its_place_to_what_does_not():
+    """However unlikely: all letters but one end the text, and a long text is wanted."""
+    logits, _ = MODEL.step(np.array([0]), MODEL.initial_state(1))
+    rare = 1 + int(logits[0, 1:].argmin())
+    letters = [symbol.decode() for symbol in MODEL.vocabulary.symbols]
+    stop = [letter for letter in letters[1:] if letter != letters[rare]]
+    (found,) = MODEL.beam_search(beams=1, length=6, length_penalty=10, stop=stop)
+    assert found.text == 5 * letters[rare]
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_no_more_than_there_are(name):
     found = SMALL[name].beam_search(beams=ENOUGH, best=ENOUGH, length=LENGTH)

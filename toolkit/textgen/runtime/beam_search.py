@@ -10,7 +10,7 @@ search is over once no beginning can come to a better score than the texts that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,12 +122,14 @@ def search(
         totals = np.array([[beginning.total] for beginning in live]) + ranked
         going: list[tuple[int, int, _Beginning]] = []
         for place, (row, symbol) in enumerate(_likeliest(totals, 2 * wanted.beams)):
+            if place >= wanted.beams == len(going):
+                break
             nats = live[row].nats - float(own[row, symbol])
             longer = endings.after(live[row], symbol, float(totals[row, symbol]), nats)
-            if longer.ended:
-                found += [longer] if place < wanted.beams else []
-            elif len(going) < wanted.beams:
+            if not longer.ended:
                 going.append((row, symbol, longer))
+            elif place < wanted.beams:
+                found.append(longer)
         found, live = _best(found, wanted), [longer for _, _, longer in going]
         if _is_over(live, found, limits, wanted):
             break
@@ -171,17 +173,19 @@ def _log_probabilities(
     return exact - normaliser, np.minimum(adjusted - normaliser, 0)
 
 
-def _likeliest(totals: np.ndarray, count: int) -> list[tuple[int, int]]:
-    """Rows and columns of the highest of ``totals`` (B, V), the highest first, of equals the one in
-    the first row and column; none of what is forbidden."""
+def _likeliest(totals: np.ndarray, count: int) -> Iterator[tuple[int, int]]:
+    """Rows and columns of ``totals`` (B, V), the highest first, of equals the one in the first row
+    and column; none of what is forbidden. More than ``count`` of them take longer."""
     places = np.flatnonzero(totals > -np.inf)
     values = totals.ravel()[places]
+    parts = [np.ones(len(places), bool)]
     if len(places) > count:
         enough = values >= np.partition(values, -count)[-count]
-        places, values = places[enough], values[enough]
-    chosen = places[np.argsort(-values, kind="stable")[:count]]
-    rows, columns = np.divmod(chosen, totals.shape[1])
-    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+        parts = [enough, ~enough]
+    for part in parts:
+        order = np.argsort(-values[part], kind="stable")
+        for place in places[part][order].tolist():
+            yield divmod(place, totals.shape[1])
 
 
 def _best(found: Sequence[_Beginning], wanted: Search) -> list[_Beginning]:
