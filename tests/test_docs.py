@@ -69,7 +69,7 @@ def test_console_examples(page, tmp_path):
 
 def shell_commands(block: str) -> Iterator[list[str]]:
     """The words of each ``textgen`` command of a shell block, pipes and lists taken apart."""
-    for line in block.splitlines():
+    for line in block.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=";|&<>")
         lexer.whitespace_split = True
         words: list[str] = []
