@@ -15,6 +15,8 @@ import click
 import pytest
 
 from textgen import cli
+from textgen.contracts.options import describe
+from textgen.training.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = Path(sys.executable).parent
@@ -117,6 +119,25 @@ def test_the_readme_names_all_that_the_runtime_needs():
 def test_links_lead_somewhere(page):
     for match in LINK.finditer(page.read_text(encoding="utf-8")):
         assert (page.parent / match["target"]).exists(), match["target"]
+
+
+def test_the_defaults_for_users_of_char_rnn_are_ours():
+    """Where a number stands beside the first of our options in a row, it is its default."""
+    page = (ROOT / "docs" / "char-rnn.md").read_text(encoding="utf-8")
+    known = {
+        flag: parameter.default
+        for name in ("train", "generate")
+        for parameter in cli.textgen.get_command(None, name).params
+        for flag in parameter.opts
+    }
+    known |= {f"--{o.name.replace('_', '-')}": o.default for o in describe(Settings)}
+    checked = 0
+    for flag, default in re.findall(r"\| `(--[a-z-]+)[^|]*\| ([^|]*) \|$", page, re.M):
+        assert flag in known
+        if re.fullmatch(r"[\d.]+(e-\d)?", default):
+            assert float(default) == known[flag], flag
+            checked += 1
+    assert checked >= 11
 
 
 def test_every_bundled_sampler_is_explained():
