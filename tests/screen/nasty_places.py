@@ -191,6 +191,7 @@ def nasty_model(words: Iterator[str], symbols: Sequence[str] = "abc") -> bytes:
         training={**training, "precision": next(words), "device": next(words), **table(1)},
         toolkit=next(words),
         percentiles={next(words): 1.0},
+        replacements=((re.escape(next(words)), next(words).replace("\\", r"\\")),),
     )
     return model_file.seal(step, info)
 
