@@ -191,6 +191,7 @@ def test_a_sampler_that_forbids_everything_is_named():
     [
         {"length": -1},
         {"samples": 0},
+        {"samples": 10**12},
         {"temperature": -1},
         {"temperature": float("nan")},
         {"temperature": float("inf")},

@@ -20,6 +20,10 @@ from textgen.runtime.noise import SEEDS
 from textgen.runtime.writer import ROWS, Chunk, Limits, Stream, Writer
 
 
+MOST_SAMPLES = 1_000_000
+"""Of one call: each takes room before it is begun."""
+
+
 @dataclass(frozen=True)
 class Generation:
     """What was written."""
@@ -88,8 +92,11 @@ def how_many(samples: int | None, *given: Any) -> int:
     """The number of samples: as said, or else as many as the longest list that was ``given``."""
     if samples is None:
         return max((len(v) for v in given if isinstance(v, list | tuple)), default=1)
-    if samples < 1:
-        raise UserError(f"The number of samples cannot be {samples}.", "It is 1 or more.")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise UserError(
+            f"The number of samples cannot be {samples}.",
+            f"It is from 1 to {MOST_SAMPLES:,}; another seed writes others.",
+        )
     return samples
 
 
