@@ -19,7 +19,6 @@ from textgen.runtime.engine import Cursor
 from textgen.runtime.noise import SEEDS
 from textgen.runtime.writer import ROWS, Chunk, Limits, Stream, Writer
 
-
 MOST_SAMPLES = 1_000_000
 """Of one call: each takes room before it is begun."""
 
