@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+WORKERS ?= 2
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -38,7 +39,7 @@ demo: $(VENV)/train.ready ## learn Shakespeare for a minute, then write some
 	@echo "To run textgen from this shell:  source $(BIN)/activate"
 
 test: $(VENV)/dev.ready check ## lint, types, import rules and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 	@echo "To run textgen from this shell:  source $(BIN)/activate"
 
 soak: $(VENV)/dev.ready ## the tests that have a long form, at full length (an hour)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# several workers of pytest share the cores: threads of torch that wait for each other would stall
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 # those that wait by spinning took 2.5 times the processor time beside other programs (measured)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -17,7 +17,8 @@ def test_train_then_generate_in_an_empty_folder(textgen_command, verses, tmp_pat
     done = textgen_command("train", verses, "--cell", "lstm", *SMALL)
     assert done.status == 0, done.err
     assert "textgen generate --onnx model.onnx" in done.err
-    assert re.search(r"12 steps: [\d,]+ symbols, \d+\.\d% of the corpus' [\d,]+\. Ctrl-C", done.err)
+    plan = r"12 steps: [\d,]+ symbols, \d+\.\d% of the corpus' [\d,]+, [\d,]+ held back\. Ctrl-C"
+    assert re.search(plan, done.err)
     assert done.out == ""
     assert (tmp_path / "exported" / "model.onnx").exists()
     assert textgen_command("generate", "--onnx", "model.onnx", "--length", "20").status == 0

@@ -240,9 +240,9 @@ def test_streams_that_are_closed(line, status, workplace):
     assert "failed" not in done.stderr
 
 
-def test_too_little_memory_is_told(workplace, monkeypatch, capsys):
-    monkeypatch.chdir(workplace)
-    assert cli.run(["generate", "--length", "5", "--samples", str(10**12)]) == 1
+def test_too_little_memory_is_told(verses, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["train", str(verses), "--steps", "1", "--hidden-size", str(10**9)]) == 1
     *_, problem, remedy = capsys.readouterr().err.splitlines()
     assert problem == "Error: There is not enough memory for what was asked."
     assert remedy.startswith("Ask for less")

@@ -77,7 +77,7 @@ def test_seeds_and_temperatures_of_each(textgen_command, workplace):
     both = textgen_command("generate", "--length", 30, "--seed", "3,4", "--temperature", "0.5,1.5")
     assert both.status == 0
     one = textgen_command("generate", "--length", 30, "--seed", 4, "--temperature", 1.5)
-    assert both.out.split("\n\n")[-1] == one.out.strip("\n") + "\n"
+    assert both.out.endswith("\n" + one.out) and len(both.out) > len(one.out) + 30
     assert "seed 3, 4" in both.err
 
 

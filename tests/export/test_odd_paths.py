@@ -41,6 +41,7 @@ def textgen_cells():
             ),
         ),
     ],
+    ids=["markup", "words", "bytes"],
 )
 def test_a_plugin_file_of_any_name_exports(name, tmp_path):
     """The last is named in another encoding, as files from elsewhere are."""
