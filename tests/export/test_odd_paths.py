@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
-from onnx_ir.serde import SerdeError
 
 from textgen.conformance.check_export import exported_model
 from textgen.registry import discover
@@ -32,19 +34,36 @@ def textgen_cells():
 
 @pytest.mark.parametrize("name", ["\x1b[31m[bold].py", "café 日本.py"], ids=["markup", "words"])
 def test_a_plugin_file_of_any_name_exports(name, tmp_path):
-    file, _ = exported_model(mine(tmp_path / name), layers=1)
+    (tmp_path / name).write_text(CELL)
+    plugin = discover(files=[tmp_path / name]).load("cell", "mine")
+    file, _ = exported_model(plugin, layers=1)
     assert tmp_path.name.encode() not in file.data
 
 
 def test_a_name_that_is_no_text_is_what_torch_cannot_write(tmp_path):
-    """Named in another encoding, as files from elsewhere are: torch's exporter writes the path down,
-    in UTF-8. When this fails, it is mended there, and the test belongs with those above."""
-    cell = mine(tmp_path / "caf\udce9.py")
-    with pytest.raises(SerdeError):
-        exported_model(cell, layers=1)
+    """Named in another encoding, as files from elsewhere are: torch's exporter writes the path
+    down, in UTF-8. When this fails, it is mended there, and the name belongs with those above.
 
-
-def mine(path):
-    """The cell in a file that is written to ``path``."""
+    In a process of its own, for what is told of it cannot be handed from one to another either.
+    """
+    path = tmp_path / "caf\udce9.py"
     path.write_text(CELL)
-    return discover(files=[path]).load("cell", "mine")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, "program.py", path.name], cwd=tmp_path, capture_output=True, timeout=120
+    )
+    assert done.stdout == b"SerdeError\n"
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from textgen.conformance.check_export import exported_model
+from textgen.registry import discover
+
+cell = discover(files=[Path(sys.argv[1])]).load("cell", "mine")
+try:
+    exported_model(cell, layers=1)
+except Exception as error:
+    print(type(error).__name__)
+"""
