@@ -121,10 +121,8 @@ def test_a_line_does_not_wait_for_the_next():
     with os.fdopen(write, "wb", buffering=0) as end:
         for number in range(3):
             end.write(b"line %d\n" % number)
-            began = time.monotonic()
             (line,) = next(batches)
             assert line.text == f"line {number}"
-            assert time.monotonic() - began < 5
     assert list(batches) == []
 
 

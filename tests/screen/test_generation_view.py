@@ -33,6 +33,12 @@ def test_nothing_written_is_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_nothing_of_a_text_is_shown_before_it_comes(capsys):
+    """So what fails before the first symbol leaves standard output empty."""
+    GenerationView(3, lines=True, prompt=">").finish()
+    assert capsys.readouterr().out == ""
+
+
 def test_texts_stand_in_their_order_parted_by_an_empty_line(capsys):
     chunks = [(2, "c", True), (0, "a", False), (1, "b\n", True), (0, "A", True)]
     write(chunks, samples=3, prompt=">")

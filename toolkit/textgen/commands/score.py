@@ -94,6 +94,9 @@ def _whole(
         if score.unknown:
             shown = ", ".join(map(repr, score.unknown[:8]))
             console.show_warning(f"{name}: the model has never seen {shown}; left out.")
+        if not score.symbols:
+            console.show_warning(f"{name} holds nothing to score.")
+            continue
         figures = (score.nats_per_symbol, score.bits_per_symbol, score.bits)
         rows.append([name, f"{score.symbols:,}", *(f"{figure:.4f}" for figure in figures)])
     if not as_json:

@@ -14,10 +14,10 @@ from textgen.screen.safe import visible
 
 class GenerationView:
     """Shows streams of text: the first flows as it comes, the others follow in their order, each
-    flowing as soon as those before it have ended.
+    flowing as soon as those before it have ended. Nothing of a text is shown before it comes.
 
     ``prompt`` is repeated before each text, in bold on a terminal; give an empty one not to. Where
-    texts come ``whole``, there may be fewer in the end: nothing of one is shown before it comes.
+    texts come ``whole``, some may have been thrown away on the way.
     """
 
     def __init__(self, samples: int, *, lines: bool, prompt: str, whole: bool = False) -> None:
@@ -30,37 +30,38 @@ class GenerationView:
         self._waiting = [""] * samples
         self._ended = [False] * samples
         self._flowing = 0
+        self._begun = False
         self._last = "\n"
-        if samples and not whole:
-            self._begin()
 
     def add(self, stream: int, text: str, ended: bool) -> None:
         """The next piece of a stream."""
+        self._waiting[stream] += text
         self._ended[stream] = self._ended[stream] or ended
-        if stream != self._flowing:
-            self._waiting[stream] += text
-            return
-        if self._whole:
-            self._begin()
-            self._put(text)
-            self._flowing += 1
-            return
-        self._put(text)
-        while self._ended[self._flowing] and self._flowing < self._samples - 1:
-            self._flowing += 1
-            self._begin()
-            self._put(self._waiting[self._flowing])
-            self._waiting[self._flowing] = ""
+        while self._flowing < self._samples and self._flow():
+            self._go_on()
 
     def finish(self) -> None:
         """Ends the last line; what of other streams was still waiting is shown too, as it may be
         after an interrupt."""
-        while any(self._waiting):
-            self._flowing += 1
-            self._begin()
-            self._put(self._waiting[self._flowing])
-            self._waiting[self._flowing] = ""
+        while self._flowing < self._samples:
+            self._flow()
+            self._go_on()
         self._end_line()
+
+    def _go_on(self) -> None:
+        """To the next text."""
+        self._flowing += 1
+        self._begun = False
+
+    def _flow(self) -> bool:
+        """Shows what has come of the text whose turn it is; whether it has ended."""
+        text, ended = self._waiting[self._flowing], self._ended[self._flowing]
+        if (text or ended) and not self._begun:
+            self._begun = True
+            self._begin()
+        self._put(text)
+        self._waiting[self._flowing] = ""
+        return ended
 
     def figures(self, symbols: int, seconds: float, seed: str, device: str) -> None:
         """What it took, and on what, on standard error."""
