@@ -23,6 +23,9 @@ ENOUGH = 2048
 _LEAST = 256
 """With fewer symbols a choice would be chance: then nothing is held back."""
 
+_PIECE = 2048
+"""Symbols of a piece of a long document, about."""
+
 _PIECES = 4
 """Documents at least, where whole ones are held back."""
 
@@ -79,14 +82,24 @@ def _draw(spans: np.ndarray, wanted: int, symbols: int) -> np.ndarray:
 
 
 def _cut(spans: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-    """The spans without the ends of the longest, ``wanted`` symbols in all, and those ends.
+    """The spans without pieces of the longest, ``wanted`` symbols in all, and those pieces.
 
-    Each gives by its length, and at most a half of itself.
+    Each gives by its length, and at most a half of itself, in pieces spread evenly: its end alone
+    may be of a subject of its own, of which nothing would then be learnt. tinyshakespeare's
+    validation text goes on with the play that its training text ends with.
     """
     lengths = spans[:, 1] - spans[:, 0]
     longest = np.sort(np.argsort(-lengths, kind="stable")[: max(1, wanted // (4 * _LEAST))])
     given = lengths[longest] * wanted // int(lengths[longest].sum())
     given = np.minimum(given, lengths[longest] // 2)
-    learnt = np.array(spans)
-    learnt[longest, 1] -= given
-    return learnt, np.stack([learnt[longest, 1], spans[longest, 1]], axis=1)
+    learnt, held = [np.delete(spans, longest, axis=0)], []
+    for (start, end), share in zip(spans[longest].tolist(), given.tolist(), strict=True):
+        count = max(1, round(share / _PIECE))
+        size, rest = share // count, end - start - share // count * count
+        places = np.arange(1, count + 1)
+        lows = start + places * rest // (count + 1) + (places - 1) * size
+        held.append(np.stack([lows, lows + size], axis=1))
+        edges = np.concatenate([[start], held[-1].ravel(), [end]])
+        learnt.append(edges.reshape(-1, 2))
+    together = np.concatenate(learnt)
+    return together[np.argsort(together[:, 0], kind="stable")], np.concatenate(held)
