@@ -92,13 +92,11 @@ def _whole(
             tables.show_json({"name": name, **score.to_json(), **text})
             continue
         if score.unknown:
-            shown = ", ".join(map(repr, score.unknown[:8]))
-            console.show_warning(f"{name}: the model has never seen {shown}; left out.")
-        if not score.symbols:
-            console.show_warning(f"{name} holds nothing to score.")
-            continue
+            unseen = ", ".join(map(repr, score.unknown[:8]))
+            console.show_warning(f"{name}: the model has never seen {unseen}; left out.")
         figures = (score.nats_per_symbol, score.bits_per_symbol, score.bits)
-        rows.append([name, f"{score.symbols:,}", *(f"{figure:.4f}" for figure in figures)])
+        shown = [f"{figure:.4f}" if score.symbols else "-" for figure in figures]
+        rows.append([name, f"{score.symbols:,}", *shown])
     if not as_json:
         columns = ("text", "symbols", "nats/symbol", "bits/symbol", "bits in all")
         tables.show_table(columns, rows, empty="There is nothing to score.")
