@@ -77,17 +77,57 @@ def test_fused_kernels_agree_with_torchs_modules():
         torch.testing.assert_close(found, expected)
 
 
-def test_gradients_are_those_of_finite_differences():
+class Scan(torch.nn.Module):
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, xs, *state):
+        ys, last = self.cell.scan(xs, state)
+        return ys, *last
+
+
+def test_gradients_are_those_of_finite_differences_and_so_are_theirs():
     for name in ("rnn", "lstm", "gru"):
         cell, _, _ = made(name)
-        cell.double()
-        xs = torch.randn(3, 2, D, dtype=torch.float64, requires_grad=True)
+        scan, names = Scan(cell.double()), [f"cell.{key}" for key, _ in cell.named_parameters()]
 
-        def outputs(xs, cell=cell):
-            ys, last = cell.scan(xs, cell.initial_state(2))
-            return ys, *last
+        def outputs(xs, *others, scan=scan, names=names):
+            weights = dict(zip(names, others, strict=False))
+            return torch.func.functional_call(scan, weights, (xs, *others[len(names) :]))
 
-        assert torch.autograd.gradcheck(outputs, (xs,))
+        first = [torch.randn(2, H, dtype=torch.float64) for _ in cell.state_shapes()]
+        inputs = [torch.randn(3, 2, D, dtype=torch.float64), *cell.parameters(), *first]
+        inputs = [tensor.detach().requires_grad_() for tensor in inputs]
+        assert torch.autograd.gradcheck(outputs, inputs)
+        assert torch.autograd.gradgradcheck(outputs, inputs)
+
+
+def test_in_bfloat16_gradients_are_those_of_float32_but_for_rounding():
+    for name in ("rnn", "lstm", "gru"):
+        cell, _, _ = made(name)
+        xs = torch.randn(20, 8, D)
+        gradients = []
+        for enabled in (False, True):
+            cell.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                ys, last = cell.scan(xs, cell.initial_state(8))
+            torch.autograd.backward(sum(part.float().square().sum() for part in (ys, *last)))
+            gradients.append(torch.cat([p.grad.flatten() for p in cell.parameters()]))
+        exact, rounded = gradients
+        assert (rounded - exact).norm() < 0.02 * exact.norm()
+
+
+def test_a_state_that_hardly_changes_is_kept_in_bfloat16():
+    """A GRU that adds a thousandth of its candidate: less than bfloat16 tells from nothing."""
+    cell, _, _ = made("gru")
+    for parameter in cell.parameters():
+        torch.nn.init.zeros_(parameter)
+    cell.bias_ih.data[H : 2 * H] = 6.9  # z = 0.999
+    cell.bias_ih.data[2 * H :] = 9.0  # n = 1
+    with torch.autocast("cpu", torch.bfloat16):
+        _, (h,) = cell.scan(torch.zeros(2000, 1, D), cell.initial_state(1))
+    assert (h > 0.8).all()
 
 
 def test_recurrent_weights_start_orthogonal_and_the_lstm_remembers():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,21 +15,25 @@ from textgen.contracts.cell import Cell
 warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
 
 
-def fused(kernel: Callable[..., Any], xs: Tensor, state: Any, cell: Cell) -> tuple[Tensor, ...]:
+def scan_weights(cell: Cell) -> list[Tensor]:
+    """The cell's weights in the order that kernels take them."""
+    # get_parameter would refuse a weight that was dropped: it is no parameter
+    return [getattr(cell, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+
+
+def fused(
+    kernel: Callable[..., Any], xs: Tensor, state: Any, weights: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
     """One layer of ``torch.lstm``, ``torch.gru`` or ``torch.rnn_tanh`` over ``xs`` (T, B, D).
 
     ``state`` is as the kernel takes it, one leading dimension for the layer. Returns the outputs
     (T, B, H) and the last states (1, B, H).
     """
-    # get_parameter would refuse a weight that was dropped: it is no parameter
-    weights: list[Tensor] = [
-        getattr(cell, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    ]
     # "train" keeps what the backward pass needs, so it follows the gradient, not the cell's mode
     result: tuple[Tensor, ...] = kernel(
         xs,
         state,
-        weights,
+        list(weights),
         has_biases=True,
         num_layers=1,
         dropout=0.0,
@@ -38,3 +42,11 @@ def fused(kernel: Callable[..., Any], xs: Tensor, state: Any, cell: Cell) -> tup
         batch_first=False,
     )
     return result
+
+
+def fused_scan(
+    kernel: Callable[..., Any], xs: Tensor, h: Tensor, *weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``fused`` for a cell whose one state ``h`` (B, H) is its output: outputs and last state."""
+    ys, last = fused(kernel, xs, h.unsqueeze(0), weights)
+    return ys, last.squeeze(0)

@@ -6,6 +6,7 @@ the reset gate acts on the product with the state, as in cuDNN and torch.nn.GRU.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -14,7 +15,8 @@ from torch.nn.functional import linear
 
 from textgen.contracts.cell import Cell, Layer, State
 from textgen.contracts.hooks import hookimpl
-from textgen_cells.fused import fused
+from textgen_cells.fused import fused_scan, scan_weights
+from textgen_cells.gru_scan import GRUScan
 
 TEXTGEN_CONTRACT = 1
 
@@ -45,8 +47,9 @@ class GRU(Cell):
         return h, (h,)
 
     def scan(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
-        ys, h = fused(torch.gru, xs, state[0].unsqueeze(0), self)
-        return ys, (h.squeeze(0),)
+        kernel = GRUScan.apply if xs.device.type == "cpu" else partial(fused_scan, torch.gru)
+        ys, h = kernel(xs, state[0], *scan_weights(self))
+        return ys, (h,)
 
 
 @hookimpl

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 
 from textgen.contracts.cell import Cell, Layer, State
 from textgen.contracts.hooks import hookimpl
-from textgen_cells.fused import fused
+from textgen_cells.fused import fused, scan_weights
 
 TEXTGEN_CONTRACT = 1
 
@@ -48,7 +48,8 @@ class LSTM(Cell):
         return h, (h, c)
 
     def scan(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
-        ys, h, c = fused(torch.lstm, xs, [part.unsqueeze(0) for part in state], self)
+        parts = [part.unsqueeze(0) for part in state]
+        ys, h, c = fused(torch.lstm, xs, parts, scan_weights(self))
         return ys, (h.squeeze(0), c.squeeze(0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -10,7 +11,8 @@ from torch.nn.functional import linear
 
 from textgen.contracts.cell import Cell, Layer, State
 from textgen.contracts.hooks import hookimpl
-from textgen_cells.fused import fused
+from textgen_cells.fused import fused_scan, scan_weights
+from textgen_cells.rnn_scan import RNNScan
 
 TEXTGEN_CONTRACT = 1
 
@@ -38,8 +40,9 @@ class RNN(Cell):
         return h, (h,)
 
     def scan(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
-        ys, h = fused(torch.rnn_tanh, xs, state[0].unsqueeze(0), self)
-        return ys, (h.squeeze(0),)
+        kernel = RNNScan.apply if xs.device.type == "cpu" else partial(fused_scan, torch.rnn_tanh)
+        ys, h = kernel(xs, state[0], *scan_weights(self))
+        return ys, (h,)
 
 
 @hookimpl
