@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import dropout
 
 from textgen.contracts.cell import Cell, State
 
@@ -42,9 +41,7 @@ def drop(xs: Tensor, share: float, *, locked: bool) -> Tensor:
     all T."""
     if not share:
         return xs
-    if not locked:
-        return dropout(xs, share)
-    return xs * _mask(xs[:1], share)
+    return xs * _mask(xs[:1] if locked else xs, share)
 
 
 def drop_symbols(xs: Tensor, tokens: Tensor, vocabulary_size: int, share: float) -> Tensor:
@@ -58,7 +55,7 @@ def drop_symbols(xs: Tensor, tokens: Tensor, vocabulary_size: int, share: float)
 def dropped_weights(cell: Cell, share: float) -> dict[str, Tensor]:
     """The cell's recurrent weights without a share of their entries, by name."""
     weights = {name: cell.get_parameter(name) for name in cell.recurrent_weights}
-    return {name: dropout(weight, share) for name, weight in weights.items()}
+    return {name: weight * _mask(weight, share) for name, weight in weights.items()}
 
 
 def zoned_step(
@@ -83,4 +80,17 @@ def zoned_step(
 
 
 def _mask(like: Tensor, share: float) -> Tensor:
-    return torch.empty_like(like).bernoulli_(1 - share).div_(1 - share)
+    """Zero for a ``share`` of the entries, and what makes up for them in the others."""
+    return _kept(like, share).to(like.dtype).mul_(1 / (1 - share))
+
+
+def _kept(like: Tensor, share: float) -> Tensor:
+    """Which entries are kept: all but a ``share``, on the CPU rounded to a multiple of 2^-16.
+
+    There bernoulli_ draws one number an entry, on one thread: it took an eighth of a training step,
+    and a quarter with two threads for all else. Four entries share a draw of 64 bits instead.
+    """
+    if like.device.type != "cpu":
+        return torch.rand(like.shape, device=like.device) >= share
+    words = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    return words.view(torch.int16)[: like.numel()].view(like.shape) >= round(share * 2**16) - 2**15
