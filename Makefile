@@ -43,7 +43,7 @@ test: $(VENV)/dev.ready check ## lint, types, import rules and every test
 	@echo "To run textgen from this shell:  source $(BIN)/activate"
 
 soak: $(VENV)/dev.ready ## the tests that have a long form, at full length (an hour)
-	TEXTGEN_SOAK=1 $(BIN)/python -m pytest --timeout 7200 $$(grep -rl '^from soak import' tests)
+	TEXTGEN_SOAK=1 $(BIN)/python -m pytest --timeout 7200 $$(grep -rl --include="test_*.py" "^from soak import" tests)
 
 check: $(VENV)/dev.ready ## lint, types and import rules alone
 	$(BIN)/ruff check .

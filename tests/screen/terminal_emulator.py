@@ -15,6 +15,11 @@ import time
 import unicodedata
 from dataclasses import dataclass, field
 
+from soak import count
+
+_PATIENCE = count(60, 1800)
+"""Seconds until a script is said to hang."""
+
 _CODE = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])")
 
 
@@ -125,7 +130,7 @@ def run_in_terminal(
     began, gathered = time.monotonic(), b""
     while True:
         now = time.monotonic() - began
-        assert now < 60, "the script does not end"
+        assert now < _PATIENCE, "the script does not end"
         if interrupt_after is not None and now > interrupt_after and b"ready" in gathered:
             process.send_signal(signal.SIGINT)
             interrupt_after = None
