@@ -82,6 +82,7 @@ def train(
     cell: str | type[Cell] | None = None,
     cell_options: Mapping[str, Any] | None = None,
     corpus_options: Mapping[str, Any] | None = None,
+    preset: str | None = None,
     init_from: str | Path | None = None,
     name: str | None = None,
     force: bool = False,
@@ -97,18 +98,25 @@ def train(
     ``corpus`` is what ``open_corpus`` takes, or what it returned; left out, it is the default one.
     ``cell`` is a plugin's name or a Cell class; left out, it is an LSTM. ``settings`` are the
     fields of ``training.settings.Settings``: sizes, the budget (``minutes``, ``steps``, ``epochs``
-    or ``tokens``), ``seed`` and so on. ``init_from`` is a run or a model file whose weights are
-    learnt on from: cell and sizes are then theirs, symbols are matched by value. Runs go into
-    ``folder/runs``, models into ``folder/exported``. ``notify`` gets sentences to be said,
-    ``observer`` the events of the training.
+    or ``tokens``), ``seed`` and so on. With a budget in minutes, sizes, batch, learning rate and
+    dropout that are not given are chosen for this corpus, machine and budget. ``preset`` is a name
+    of ``presets.PRESETS``, whose settings count where none are given. ``init_from`` is a run or a
+    model file whose weights are learnt on from: cell and sizes are then theirs, symbols are matched
+    by value. Runs go into ``folder/runs``, models into ``folder/exported``. ``notify`` gets
+    sentences to be said, ``observer`` the events of the training.
     """
     need_training()
     from textgen import runs, scions
+    from textgen.presets import begin_with, find_preset
+    from textgen.training.choosing import choose
     from textgen.training.device import choose_device
     from textgen.training.run_folder import RUNS, new_run
     from textgen.training.settings import build_settings
 
     registry = registry or discover()
+    chosen_preset = find_preset(preset) if preset is not None else None
+    if chosen_preset:
+        cell, settings = cell or chosen_preset.cell, begin_with(chosen_preset, settings)
     beginning = None
     if init_from is not None:
         beginning = scions.find_beginning(str(init_from), Path(folder), registry)
@@ -121,6 +129,11 @@ def train(
     )
     packed.require(chosen.sequence_length)
     choose_device(chosen.device)  # what cannot be used is refused before there is a run
+    if not beginning and (chosen_preset.chosen if chosen_preset else settings.get("minutes")):
+        choice = choose(packed, chosen_cell.cell_class, chosen_cell.options, settings)
+        chosen = build_settings(choice.settings)
+        if notify:
+            notify(choice.reason)
     scion = beginning.scion if beginning else None
     setup = runs.Setup(packed, chosen_cell, chosen, scion.name if scion else "")
     network = runs.fresh_network(setup, scion)

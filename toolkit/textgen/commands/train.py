@@ -10,6 +10,7 @@ import click
 from textgen.commands.parameters import assignments, json_option, with_registry
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import describe
+from textgen.presets import PRESETS
 from textgen.training.settings import DEFAULT_MINUTES, Settings
 
 
@@ -82,6 +83,12 @@ def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="NAME=VALUE",
     help="Of it, as textgen plugins show CELL tells. Repeatable.",
 )
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    help="Settings that go together: quick is a minute, best as long as it takes, char-rnn that "
+    "program's own. What is given beside them counts.",
+)
 @settings_options
 @corpus_options
 @click.option("--name", help="The run's name; <corpus>-<cell> when left out.")
@@ -105,6 +112,7 @@ def command(
     corpus: str | None,
     cell: str | None,
     cell_option: tuple[str, ...],
+    preset: str | None,
     name: str | None,
     force: bool,
     init_from: str | None,
@@ -128,9 +136,14 @@ def command(
     settings = {info.name: options.pop(info.name) for info in describe(Settings)}
     if resumed is not None:
         fixed = settings.keys() - {"device", "precision"}
-        _refuse_changes([*fixed, "cell", "cell_option", "name", "force", "init_from", "verify"])
-    if verify and init_from is not None:
-        raise UserError("--verify-resume begins from nothing.", "Leave out --init-from.")
+        _refuse_changes(
+            [*fixed, "cell", "cell_option", "name", "force", "init_from", "verify", "preset"]
+        )
+    if verify and (init_from is not None or preset is not None):
+        raise UserError(
+            "--verify-resume begins from nothing, with what is given.",
+            "Leave out --init-from and --preset.",
+        )
     report = JsonReport() if as_json else ScreenReport()
     packed = None
     with ProgressView() as progress:
@@ -165,6 +178,7 @@ def command(
                 packed,
                 cell=cell,
                 cell_options=assignments(cell_option, "--cell-option"),
+                preset=preset,
                 init_from=init_from,
                 name=name,
                 force=force,
@@ -218,4 +232,7 @@ def _corpus_options(
     }
 
 
-command.epilog = f"Left out, the budget is {DEFAULT_MINUTES:g} minutes."
+command.epilog = (
+    f"Left out, the budget is {DEFAULT_MINUTES:g} minutes. With --minutes, size, batch, learning "
+    "rate and dropout are chosen for the corpus, this machine and the budget, where not given."
+)

@@ -72,6 +72,8 @@ class Learner:
         total, loss = self._losses(batch, precision)
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
+        if self._settings.clip_entries:
+            torch.nn.utils.clip_grad_value_(self.network.parameters(), self._settings.clip_entries)
         if self._settings.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.clip)
         self._optimizer.step()

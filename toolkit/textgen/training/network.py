@@ -199,7 +199,7 @@ def build_network(
     vocabulary_size: int, cell_class: type[Cell], cell_options: Any, settings: Settings
 ) -> Network:
     """The network of the settings, with fresh weights."""
-    return Network(
+    network = Network(
         cell_class,
         vocabulary_size,
         hidden_size=settings.hidden_size,
@@ -216,6 +216,16 @@ def build_network(
         ),
         cell_options=cell_options,
     )
+    if settings.start_range:
+        _start_uniform(network, settings.start_range)
+    return network
+
+
+def _start_uniform(network: Network, largest: float) -> None:
+    """Matrices start as in char-rnn; biases stay what the cells know to be good."""
+    for parameter in network.parameters():
+        if parameter.dim() > 1:
+            nn.init.uniform_(parameter, -largest, largest)
 
 
 def _start_orthogonal(cell: Cell) -> None:

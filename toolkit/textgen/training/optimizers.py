@@ -30,17 +30,24 @@ def build_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optim
     return torch.optim.SGD(parameters, rate, settings.momentum, weight_decay=decay)
 
 
-def learning_rate(settings: Settings, step: int, steps: int) -> float:
+def learning_rate(settings: Settings, step: int, steps: int, epoch: float = 0.0) -> float:
     """The learning rate of step ``step`` of ``steps``: a linear rise, then the schedule's fall.
 
     The cosine falls to a hundredth of the highest rate (Loshchilov and Hutter, arXiv 1608.03983).
+    The epoch schedule has char-rnn's factor at the end of each of the ``epoch`` passes made, from
+    the one numbered ``decay_after`` on.
     """
+    highest = settings.learning_rate
     warmup = min(settings.warmup_steps, steps // 4)
     if step < warmup:
-        return settings.learning_rate * (step + 1) / (warmup + 1)
+        return highest * (step + 1) / (warmup + 1)
     if settings.schedule == "cosine":
         done = (step - warmup) / max(1, steps - warmup)
-        return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        return highest * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
     if settings.schedule == "step":
-        return settings.learning_rate * settings.decay_rate ** (step // settings.decay_steps)
-    return settings.learning_rate
+        return highest * settings.decay_rate ** (step // settings.decay_steps)
+    if settings.schedule == "epoch":
+        return highest * settings.decay_rate ** max(
+            0, int(epoch) - max(0, settings.decay_after - 1)
+        )
+    return highest

@@ -31,6 +31,11 @@ class Settings:
         False, "the head's weights are the embedding's (arXiv 1608.05859); as wide as a layer"
     )
 
+    start_range: float = option(
+        0.0,
+        "matrices start uniform between minus this and this; 0 is what suits the cell",
+        minimum=0,
+    )
     dropout: float = option(0.15, "share of each layer's output dropped", minimum=0, below=1)
     locked_dropout: bool = option(
         False, "one mask for all symbols of a step: variational dropout (arXiv 1512.05287)"
@@ -90,12 +95,16 @@ class Settings:
         below=1,
     )
     clip: float = option(1.0, "largest norm of the gradient; 0 is none", minimum=0)
+    clip_entries: float = option(
+        0.0, "largest size of each of the gradient's entries; 0 is none", minimum=0
+    )
     warmup_steps: int = option(50, "steps in which the learning rate rises", minimum=0)
     schedule: str = option(
-        "cosine", "how the learning rate falls", choices=("cosine", "step", "constant")
+        "cosine", "how the learning rate falls", choices=("cosine", "step", "epoch", "constant")
     )
-    decay_rate: float = option(0.97, "factor of the step schedule", above=0, maximum=1)
-    decay_steps: int = option(1000, "steps between its factors", minimum=1)
+    decay_rate: float = option(0.97, "factor of the step and epoch schedules", above=0, maximum=1)
+    decay_steps: int = option(1000, "steps between the factors of the step schedule", minimum=1)
+    decay_after: int = option(10, "epochs before the factors of the epoch schedule", minimum=0)
 
     minutes: float | None = option(None, "budget in minutes of training", above=0)
     steps: int | None = option(None, "budget in optimizer steps", minimum=1)

@@ -143,7 +143,7 @@ class Trainer:
         meter = Meter(learner.streams.shown, self._step)
         learner.network.train()
         while self._step < until and self._interrupts.signal is None:
-            rate = learning_rate(settings, self._step, plan.steps)
+            rate = learning_rate(settings, self._step, plan.steps, learner.streams.epoch)
             if self._threads:
                 self._threads.begin()
             loss, symbols = learner.step(rate, plan.precision)

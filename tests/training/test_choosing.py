@@ -1,0 +1,114 @@
+"""Choosing for the user: what the rules keep and follow, and that trainings begin with them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from watching import Remember
+
+import textgen
+from textgen.contracts.errors import UserError
+from textgen.presets import PRESETS, begin_with, find_preset
+from textgen.registry import discover
+from textgen.training.choosing import choose
+from textgen.training.observer import Started
+from textgen.training.optimizers import learning_rate
+from textgen.training.settings import build_settings
+
+SMALL = {"hidden_size": 8, "embedding_size": 4, "steps": 3}
+
+
+@pytest.fixture(scope="module")
+def running(verses, tmp_path_factory):
+    path = tmp_path_factory.mktemp("texts") / "running.txt"
+    path.write_text(verses.read_text() * 10)
+    return textgen.open_corpus(str(path))
+
+
+@pytest.fixture(scope="module")
+def lines(names):
+    return textgen.open_corpus(str(names))
+
+
+def chosen(corpus, **given):
+    cell = discover().load("cell", "gru")
+    return choose(corpus, cell, cell.Options(), given)
+
+
+def test_a_longer_budget_takes_a_larger_network_and_more_dropout(running):
+    found = [chosen(running, tokens=tokens) for tokens in (10_000, 2_000_000, 10_000_000)]
+    sizes, dropouts = ([c.settings[n] for c in found] for n in ("hidden_size", "dropout"))
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+    assert dropouts[0] == 0 < dropouts[1] < dropouts[2] <= 0.5
+    assert "seen some" in found[0].reason
+
+
+def test_a_small_text_is_not_given_a_network_that_learns_it_by_heart(running):
+    size = chosen(running, tokens=10**12).settings["hidden_size"]
+    assert 3 * size * size < 2 * running.symbols("train")
+
+
+def test_short_documents_are_learnt_in_larger_batches(running, lines):
+    assert chosen(running, tokens=100).settings["batch_size"] == 32
+    assert chosen(lines, tokens=100).settings["batch_size"] == 256
+
+
+def test_what_is_given_is_kept(running):
+    given = {"hidden_size": 24, "dropout": 0.35, "learning_rate": 0.001, "batch_size": 7}
+    found = chosen(running, minutes=0.01, layers=2, **given)
+    assert found.settings == {"minutes": 0.01, "layers": 2, **given}
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_measured(running):
+    with pytest.raises(UserError, match="dropout"):
+        chosen(running, minutes=1, dropout=2)
+
+
+def test_a_training_of_some_minutes_begins_with_what_was_chosen(running, tmp_path):
+    said = []
+    run = textgen.train(
+        running, minutes=0.01, sequence_length=16, notify=said.append, folder=tmp_path
+    )
+    settings = json.loads((run.folder / "run.json").read_text())["settings"]
+    assert settings["sequence_length"] == 16
+    assert settings["hidden_size"] < 256
+    (reason,) = said
+    assert f"hidden size {settings['hidden_size']}" in reason
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_trains_and_what_is_given_counts(name, running, tmp_path):
+    seen = Remember()
+    run = textgen.train(running, preset=name, observer=seen, folder=tmp_path, **SMALL)
+    described = json.loads((run.folder / "run.json").read_text())
+    assert described["cell"]["name"] == PRESETS[name].cell
+    assert described["settings"]["hidden_size"] == 8
+    assert seen.last(Started).steps == 3
+
+
+def test_a_budget_replaces_the_presets():
+    assert begin_with(find_preset("quick"), {"steps": 5, "seed": None}) == {"steps": 5}
+    assert begin_with(find_preset("quick"), {"seed": 4}) == {"minutes": 1.0, "seed": 4}
+    with pytest.raises(UserError, match="no preset"):
+        find_preset("slow")
+
+
+def test_char_rnns_learning_rate_falls_by_the_epoch():
+    settings = build_settings(PRESETS["char-rnn"].settings)
+    rates = [learning_rate(settings, 500, 10_000, epoch) for epoch in (0.5, 9.9, 10.0, 10.9, 12.5)]
+    assert rates == pytest.approx([2e-3, 2e-3, 2e-3 * 0.97, 2e-3 * 0.97, 2e-3 * 0.97**3])
+
+
+def test_char_rnns_network_starts_as_its_own(running, tmp_path):
+    """All matrices within 0.08, the forget gate open."""
+    run = textgen.train(
+        running, preset="char-rnn", steps=1, learning_rate=1e-12, hidden_size=16, folder=tmp_path
+    )
+    from textgen.training.checkpoint import read_checkpoint
+
+    weights = read_checkpoint(run.folder / "checkpoints" / "last.safetensors").tensors
+    hh = weights["weights.cells.1.weight_hh"]
+    assert 0.07 < hh.abs().max() <= 0.0801
+    assert (weights["weights.cells.0.bias_ih"][16:32] > 0.99).all()
