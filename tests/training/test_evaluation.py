@@ -10,11 +10,11 @@ import torch
 
 from textgen import api, runs
 from textgen.contracts.reader import Document
+from textgen.corpus.ranges import WINDOW
 from textgen.registry import discover
 from textgen.runtime.document_scoring import score_documents
-from textgen.training import evaluation
 from textgen.training.checkpoint import load_weights
-from textgen.training.evaluation import WINDOW, Evaluator
+from textgen.training.evaluation import Evaluator
 from textgen.training.network import Network, build_network
 from textgen.training.regularisation import Regularisation
 from textgen.training.run_folder import RunFolder
@@ -127,7 +127,7 @@ def test_cold_windows_are_what_score_reads(trained_names, monkeypatch):
     size = corpus.vocabulary.size
     network = build_network(size, cell.cell_class, cell.options, setup.settings)
     load_weights(network, RunFolder(trained_names.folder).weights)
-    monkeypatch.setattr(evaluation, "WINDOW", 3)
+    monkeypatch.setattr("textgen.corpus.ranges.WINDOW", 3)
     spans = corpus.spans("validation")
     expected = Evaluator(corpus.ids, spans, corpus.vocabulary.boundary).cold(network)
     symbols = corpus.vocabulary.symbols

@@ -11,7 +11,15 @@ Nothing heavy is imported until it is used, and what runs a model never imports 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from textgen.api import export_run, export_weights, load, open_corpus, resume, train
+    from textgen.api import (
+        export_run,
+        export_weights,
+        load,
+        open_corpus,
+        resume,
+        score_split,
+        train,
+    )
     from textgen.runs import Run
     from textgen.runtime.wanted import Wanted
 
@@ -23,6 +31,7 @@ __all__ = [
     "load",
     "open_corpus",
     "resume",
+    "score_split",
     "train",
 ]
 

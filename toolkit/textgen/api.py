@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from textgen.contracts.cell import Cell
     from textgen.corpus.fetching import Progress
     from textgen.corpus.packed import PackedCorpus
+    from textgen.losses import Loss
     from textgen.runs import Run
     from textgen.runtime.model import Model
     from textgen.training.observer import Observer
@@ -200,6 +201,42 @@ def verify_resume(
     packed = open_or_default(corpus, corpus_options or {}, registry=registry)
     setup = runs.Setup(packed, chosen_cell, build_settings(settings))
     return verify_resume(packed, lambda: runs.fresh_network(setup), setup.settings)
+
+
+def score_split(
+    corpus: str | Path,
+    model: Model | str | Path,
+    *,
+    split: str = "test",
+    dynamic: float | None = None,
+    registry: Registry | None = None,
+    **options: Any,
+) -> dict[str, Loss]:
+    """How well ``model`` predicts a split of the corpus that it was trained on.
+
+    ``cold`` windows and documents ``carried``, as training tells them. With ``dynamic``, a learning
+    rate, also what a network reaches that learns on from the text as it reads it (it needs the file
+    of the model, not a Model, and PyTorch). ``options`` are ``reader`` and ``reader_options``.
+    Raises UserError where the corpus is another, or the split is empty.
+    """
+    from textgen import split_scoring
+
+    plugins = registry or discover()
+    loaded = load(model, registry=plugins) if isinstance(model, (str, Path)) else model
+    packed = split_scoring.open_as_trained(str(corpus), loaded.info, plugins, **options)
+    ranges = split_scoring.split_ranges(packed, split)
+    found = split_scoring.score_split(loaded, packed, ranges)
+    if dynamic is not None:
+        if not isinstance(model, (str, Path)):
+            raise UserError("A Model cannot learn on.", "Give the path of its file.")
+        need_training()
+        from textgen import scions
+        from textgen.training.dynamic import dynamic_loss
+
+        network = scions.network_of_file(shelf.find(str(model)), plugins)
+        boundary = packed.vocabulary.boundary
+        found["dynamic"] = dynamic_loss(network, packed.ids, ranges, boundary, dynamic)
+    return found
 
 
 def export_run(

@@ -17,9 +17,10 @@ from textgen.contracts.tokenizer import Vocabulary
 from textgen.model_file import ModelFile
 from textgen.registry import Registry
 from textgen.training.checkpoint import load_weights
-from textgen.training.grafting import Scion, unknown_symbols
+from textgen.training.grafting import Scion, graft, unknown_symbols
+from textgen.training.network import Network, build_network
 from textgen.training.run_folder import RUNS, RunFolder, find_run
-from textgen.training.settings import settings_dict
+from textgen.training.settings import build_settings, settings_dict
 
 SHAPING = (
     "hidden_size",
@@ -92,6 +93,19 @@ def find_beginning(name: str, folder: Path, registry: Registry) -> Beginning:
         path = shelf.find(name, folder / shelf.EXPORTED)
         return _of_file(model_file.read(path), path.name)
     return _of_run(run, registry)
+
+
+def network_of_file(path: Path, registry: Registry) -> Network:
+    """The network in a model file, as it was trained. Raises UserError as ``find_beginning``."""
+    file = model_file.read(path)
+    begun = _of_file(file, path.name)
+    cell = runs.choose_cell(begun.cell, begun.cell_options, registry)
+    settings = build_settings(begun.settings)
+    return graft(
+        begun.scion,
+        file.info.vocabulary,
+        lambda size: build_network(size, cell.cell_class, cell.options, settings),
+    )
 
 
 def _of_run(run: RunFolder, registry: Registry) -> Beginning:

@@ -11,7 +11,13 @@ from typing import Any, BinaryIO
 
 import click
 
-from textgen.commands.parameters import json_option, model_option, provider_option, with_registry
+from textgen.commands.parameters import (
+    assignments,
+    json_option,
+    model_option,
+    provider_option,
+    with_registry,
+)
 from textgen.contracts.errors import UserError
 
 
@@ -37,6 +43,20 @@ from textgen.contracts.errors import UserError
     help="With --stream: only lines above so many bits a symbol, or above a percentile of the "
     "held-out lines of the training (p50, p90, p99, p99.9). Exit status 1 where a file has any.",
 )
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    help="Score this split of the one corpus given, which the model was trained on.",
+)
+@click.option(
+    "--dynamic",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="RATE",
+    help="With --split, also the loss of a network that learns on as it reads, such as 0.1 "
+    "(arXiv 1709.07432). Needs PyTorch.",
+)
+@click.option("--reader", help="With --split, what reads the corpus. By its ending when left out.")
+@click.option("--reader-option", multiple=True, metavar="NAME=VALUE", help="Of it. Repeatable.")
 @provider_option
 @click.option("--encoding", default="utf-8", show_default=True, help="Of the files.")
 @json_option
@@ -49,6 +69,10 @@ def command(
     windows: int | None,
     stream: bool,
     above: str | None,
+    split: str | None,
+    dynamic: float | None,
+    reader: str | None,
+    reader_option: tuple[str, ...],
     provider: str,
     encoding: str,
     as_json: bool,
@@ -65,7 +89,28 @@ def command(
         raise UserError("--windows is for whole texts, not for lines.", "Leave one of them out.")
     if above is not None and not stream:
         raise UserError("--above is for --stream.", "Add --stream, or leave it out.")
+    if split is None and (dynamic is not None or reader or reader_option):
+        raise UserError("--dynamic, --reader and --reader-option are for --split.", "Add --split.")
+    if split is not None and (lines or stream or windows or len(files) > 1):
+        raise UserError(
+            "--split scores one corpus, as training does.",
+            "Give the corpus alone, without --lines, --stream or --windows.",
+        )
     path = shelf.find(model_name)
+    if split is not None:
+        given = {"encoding": encoding} if encoding != "utf-8" else {}
+        given |= assignments(reader_option, "--reader-option")
+        found = api.score_split(
+            files[0],
+            path,
+            split=split,
+            dynamic=dynamic,
+            registry=registry,
+            reader=reader,
+            reader_options=given,
+        )
+        _tell_split(files[0], split, found, as_json=as_json)
+        return
     model = api.load(path, provider=provider, registry=registry)
     if model_name is None:
         console.show_notice(f"Model: {path}")
@@ -75,6 +120,22 @@ def command(
         return
     documents = _documents(files, encoding, "lines" if lines else "text", registry)
     _whole(model, documents, windows, as_json=as_json, texts=lines)
+
+
+def _tell_split(corpus: str, split: str, found: dict[str, Any], *, as_json: bool) -> None:
+    """Tells losses by how the split was read."""
+    from textgen.screen import tables
+
+    if as_json:
+        losses = {how: loss.record() for how, loss in found.items()}
+        tables.show_json({"corpus": corpus, "split": split, **losses})
+        return
+    columns = (f"{split} of {corpus}", "symbols", "nats/symbol", "bits/symbol")
+    rows = [
+        [how, f"{loss.symbols:,}", f"{loss.nats:.4f}", f"{loss.bits:.4f}"]
+        for how, loss in found.items()
+    ]
+    tables.show_table(columns, rows, empty="There is nothing to score.")
 
 
 def _whole(

@@ -8,17 +8,17 @@ beginning. Losses are means over the symbols predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from textgen.corpus.ranges import context, target_ranges, windows
+from textgen.losses import Loss
 from textgen.training.network import Network
 from textgen.training.streams import IGNORED
 
-WINDOW = 256
 PERCENTILES = (50, 90, 99, 99.9)
 _ROWS = 64
 _SYMBOLS = 1 << 15
@@ -26,28 +26,10 @@ _LOGITS = 1 << 22
 """How much is computed at once: with large vocabularies logits are what fills the memory."""
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A mean cross-entropy, and over how many symbols."""
-
-    nats: float
-    symbols: int
-
-    @property
-    def bits(self) -> float:
-        """The same in bits a symbol."""
-        return self.nats / math.log(2)
-
-    def record(self) -> dict[str, float]:
-        """The loss as it is written into runs and model files."""
-        return {"nats": self.nats, "bits": self.bits, "symbols": self.symbols}
-
-
 class Evaluator:
     """Evaluates networks on some spans of packed ids, of which the first ``limit`` symbols count.
 
-    A document's closing boundary is a symbol to predict like any other; a span that continues a
-    document has no context for its first symbol, which is not counted.
+    What of them is predicted ``corpus.ranges`` says.
     """
 
     def __init__(
@@ -55,7 +37,7 @@ class Evaluator:
     ) -> None:
         self._ids = ids
         self._boundary = boundary
-        self._ranges = list(self._target_ranges(spans, limit))
+        self._ranges = list(target_ranges(ids, spans, boundary, limit=limit))
 
     @property
     def symbols(self) -> int:
@@ -63,7 +45,7 @@ class Evaluator:
 
     def cold(self, network: Network, *, limit: int | None = None) -> Loss:
         """The loss on cold windows; on some of them, about ``limit`` symbols, where given."""
-        return self._loss(network, self._windows(limit))
+        return self._loss(network, windows(self._ranges, limit=limit))
 
     def carried(self, network: Network) -> Loss:
         """The loss of each document read from its beginning with its state carried on."""
@@ -71,7 +53,10 @@ class Evaluator:
 
     def windows(self, limit: int) -> list[np.ndarray]:
         """The ids of cold windows, about ``limit`` symbols of them, evenly spread."""
-        return [np.asarray(self._ids[low:high], np.int64) for low, high in self._windows(limit)]
+        return [
+            np.asarray(self._ids[low:high], np.int64)
+            for low, high in windows(self._ranges, limit=limit)
+        ]
 
     def losses(self, network: Network) -> dict[str, dict[str, float]]:
         """The losses by both protocols, for the record."""
@@ -83,17 +68,6 @@ class Evaluator:
         symbols = np.array([end - start for start, end in ordered])
         bits = self._nats(network, ordered) / symbols / math.log(2)
         return {f"p{share:g}": float(np.percentile(bits, share)) for share in PERCENTILES}
-
-    def _windows(self, limit: int | None) -> list[tuple[int, int]]:
-        windows = [
-            (low, min(low + WINDOW, end))
-            for start, end in self._ranges
-            for low in range(start, end, WINDOW)
-        ]
-        if limit is not None and self.symbols > limit:
-            count = max(1, len(windows) * limit // self.symbols)
-            windows = [windows[i] for i in np.linspace(0, len(windows) - 1, count).astype(int)]
-        return windows
 
     def _loss(self, network: Network, ranges: Sequence[tuple[int, int]]) -> Loss:
         """The loss on ranges of targets, each read from the initial state."""
@@ -135,30 +109,13 @@ class Evaluator:
         inputs = np.full((high - low, len(rows)), self._boundary, np.int64)
         targets = np.full((high - low, len(rows)), IGNORED, np.int64)
         for row, (start, end) in enumerate(rows):
-            # the boundary comes first; where the text before is one already, it is that one
-            first = start if self._begins(start) else start - 1
+            first = context(self._ids, start, self._boundary)
             begin, stop = max(start, first + low), min(end, first + high)
             if begin < stop:
                 place = slice(begin - first - low, stop - first - low)
                 inputs[place, row] = self._ids[begin - 1 : stop - 1]
                 targets[place, row] = self._ids[begin:stop]
         return inputs, targets
-
-    def _target_ranges(self, spans: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
-        left = limit
-        for start, end in spans:
-            start, end = int(start), int(end)
-            end += end < len(self._ids) and int(self._ids[end]) == self._boundary
-            start += not self._begins(start)
-            end = min(end, start + left)
-            if end > start:
-                yield start, end
-                left -= end - start
-            if left <= 0:
-                return
-
-    def _begins(self, start: int) -> bool:
-        return int(self._ids[start - 1]) == self._boundary
 
 
 class _evaluating:

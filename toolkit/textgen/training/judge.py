@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from textgen.corpus.packed import PackedCorpus
-from textgen.training.evaluation import Evaluator, Loss
+from textgen.losses import Loss
+from textgen.training.evaluation import Evaluator
 from textgen.training.network import Network
 from textgen.training.observer import Evaluated
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textgen.training.evaluation import Loss
+from textgen.losses import Loss
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""How well a model predicts a split of the corpus that it was trained on.
+
+The corpus is read and split again as the model file says, so the figures are of the same text as
+those told by the training; the test split is read by nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from textgen import sources
+from textgen.contracts.errors import UserError
+from textgen.corpus.packed import PackedCorpus
+from textgen.corpus.ranges import Range, context, target_ranges, windows
+from textgen.losses import Loss
+from textgen.model_file import ModelInfo
+from textgen.registry import Registry
+from textgen.runtime.model import Model
+
+LIMIT = 1 << 20
+"""Symbols of a split that count, as in training."""
+
+_TOGETHER = 1 << 18
+"""Symbols that are read side by side."""
+
+
+def open_as_trained(
+    corpus: str, info: ModelInfo, registry: Registry, **options: Any
+) -> PackedCorpus:
+    """The corpus, read and split as the model's was.
+
+    ``options`` are those of ``sources.open_corpus`` that no model file tells: the reader and its
+    options. Raises UserError where it is not the text that the model was trained on.
+    """
+    packed = sources.open_corpus(
+        corpus,
+        registry,
+        tokenizer=info.tokenizer,
+        documents=info.documents,
+        split=info.split["kind"],
+        split_sizes=tuple(info.split["sizes"]),
+        split_seed=info.split["seed"],
+        replace=info.replacements,
+        **options,
+    )
+    same_text = packed.sha256 == info.corpus.get("sha256")
+    if not same_text or packed.vocabulary.symbols != info.vocabulary.symbols:
+        raise UserError(
+            f"{packed.name} is not the text that the model was trained on, or is read otherwise.",
+            f"Give {info.corpus.get('name', 'the corpus')} as it was then, with the same reader.",
+        )
+    return packed
+
+
+def split_ranges(packed: PackedCorpus, split: str) -> list[Range]:
+    """What is to be predicted in the split. Raises UserError where that is nothing."""
+    boundary = packed.vocabulary.boundary
+    ranges = list(target_ranges(packed.ids, packed.spans(split), boundary, limit=LIMIT))
+    if not ranges:
+        sizes = "/".join(f"{size:g}" for size in packed.split["sizes"])
+        raise UserError(
+            f"The {split} split of {packed.name} is empty: it was split {sizes}.",
+            "Score another split, or train with other --split-sizes.",
+        )
+    return ranges
+
+
+def score_split(model: Model, packed: PackedCorpus, ranges: list[Range]) -> dict[str, Loss]:
+    """``cold`` windows and documents ``carried`` from their beginnings, as training tells them."""
+    return {
+        "cold": _total(model, packed, windows(ranges)),
+        "carried": _total(model, packed, ranges),
+    }
+
+
+def _total(model: Model, packed: PackedCorpus, ranges: list[Range]) -> Loss:
+    nats, symbols = 0.0, 0
+    for group in _groups(ranges):
+        firsts = [context(packed.ids, start, packed.vocabulary.boundary) for start, _ in group]
+        texts = [
+            packed.ids[first:end].astype(np.int64)
+            for first, (_, end) in zip(firsts, group, strict=True)
+        ]
+        for first, (start, end), found in zip(firsts, group, model.score_ids(texts), strict=True):
+            nats += float(found[start - first :].sum(dtype=np.float64))
+            symbols += end - start
+    return Loss(nats / max(1, symbols), symbols)
+
+
+def _groups(ranges: list[Range]) -> Iterator[list[Range]]:
+    group: list[Range] = []
+    held = 0
+    for start, end in ranges:
+        group.append((start, end))
+        held += end - start
+        if held >= _TOGETHER:
+            yield group
+            group, held = [], 0
+    yield group
