@@ -319,3 +319,12 @@ def test_a_cell_that_is_gone_names_its_distribution(verses, tmp_path):
     with pytest.raises(UserError) as refused:
         textgen.resume("mine", folder=tmp_path)
     assert "textgen-gone" in refused.value.remedy
+
+
+@pytest.mark.parametrize(("rate", "said"), [(1e38, "diverged"), (1e30, "differs from the network")])
+def test_weights_that_overflow_end_a_training_in_a_sentence(rate, said, verses, tmp_path):
+    """Whether an evaluation, a sample or the export is the first to meet what is no number."""
+    sizes = {"hidden_size": 8, "embedding_size": 4, "batch_size": 4, "sequence_length": 16}
+    how = {"learning_rate": rate, "optimizer": "sgd", "clip": 0, "precision": "float32"}
+    with pytest.raises(TextgenError, match=said):
+        textgen.train(verses, folder=tmp_path, steps=20, **sizes, **how)

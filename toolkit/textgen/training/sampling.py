@@ -37,6 +37,8 @@ def sample(
             chances = torch.softmax(logits[0].float().cpu() / temperature, dim=0)
             if not documents:
                 chances[vocabulary.boundary] = 0
+            if not torch.isfinite(chances).all():  # weights that overflow write nothing more
+                break
             symbol = int(torch.multinomial(chances, 1, generator=generator))
             if symbol == vocabulary.boundary:
                 state = network.initial_state(1)

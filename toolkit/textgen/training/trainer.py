@@ -35,6 +35,10 @@ HELD_BACK = "held back"
 """What weights are chosen by: text held back from training."""
 
 
+class DivergedError(TextgenError):
+    """The loss of a training is no number any more."""
+
+
 @dataclass
 class TrainedRun:
     """What a training leaves."""
@@ -194,11 +198,7 @@ class Trainer:
         streams = self._learner.streams
         left = meter.seconds_a_step(self._step) * (plan.steps - self._step)
         loss, speed = meter.read(streams.shown)
-        if not loss < float("inf"):
-            raise TextgenError(
-                f"The loss is {loss} at step {self._step}: the training has diverged.",
-                "Lower --learning-rate or --clip; the last checkpoint is kept.",
-            )
+        self._refuse_divergence(loss)
         progress = Progress(
             step=self._step,
             steps=plan.steps,
@@ -221,9 +221,18 @@ class Trainer:
         )
         self._observer.on(progress)
 
+    def _refuse_divergence(self, loss: float) -> None:
+        if not loss < float("inf"):
+            raise DivergedError(
+                f"The loss is {loss} at step {self._step}: the training has diverged.",
+                "Lower --learning-rate or --clip; the last checkpoint is kept.",
+            )
+
     def _evaluate(self) -> None:
         evaluated = self._judge.judge(self.network, self._step)
         losses = {"held_back": evaluated.held_back, "validation": evaluated.validation}
+        for loss in filter(None, losses.values()):
+            self._refuse_divergence(loss.nats)
         if not any(losses.values()):
             return
         if evaluated.best:
