@@ -52,6 +52,18 @@ def test_a_table_in_a_narrow_terminal_becomes_a_list():
     assert max(map(len, lines)) <= 40
 
 
+def test_headings_break_between_words_before_a_table_becomes_a_list():
+    script = """
+    from textgen.screen import tables
+    tables.show_table(("trial", "learning rate", "hidden size"), [["1", "0.1", "8"]], empty="")
+    """
+    assert "learning rate" in run_in_terminal(script, columns=40).screen.text
+    lines = run_in_terminal(script, columns=24).screen.text.split("\n")
+    assert lines[0].split() == ["learning", "hidden"]
+    assert lines[1].split() == ["trial", "rate", "size"]
+    assert lines[-1].split() == ["1", "0.1", "8"]
+
+
 def test_a_table_in_a_pipe(capsys):
     tables.show_table(("a", "b"), [["x\ty", "1\n2"], ["[bold]\x1b", ""]], empty="none")
     assert capsys.readouterr().out == "x\\ty\t1\\n2\n[bold]\x1b\t\n"

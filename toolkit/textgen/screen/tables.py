@@ -95,11 +95,17 @@ def _draw_table(columns: Sequence[str], lines: list[list[str]]) -> None:
     from rich.cells import cell_len
 
     widths = [max(cell_len(cell) for cell in cells) for cells in zip(columns, *lines, strict=True)]
+    room = console.output().width - _GAP * (len(columns) - 1)
+    if sum(widths) > room:  # headings break between words first
+        broken = (max(heading.split(" "), key=cell_len) for heading in columns)
+        widths = [
+            max(cell_len(cell) for cell in cells) for cells in zip(broken, *lines, strict=True)
+        ]
     numeric = [
         any(line[i] for line in lines) and all(_NUMBER.fullmatch(line[i]) for line in lines)
         for i in range(len(columns))
     ]
-    over = sum(widths) + _GAP * (len(columns) - 1) - console.output().width
+    over = sum(widths) - room
     wrapping = [i for i in range(1, len(columns)) if not numeric[i] and widths[i] > _NARROWEST]
     if over > sum(widths[i] - _NARROWEST for i in wrapping):
         _draw_cards(columns, lines)
