@@ -112,7 +112,7 @@ def write_setup(run: RunFolder, setup: Setup) -> None:
                 "licence": corpus.licence,
                 "packed": corpus.folder.name,
                 "tokenizer": corpus.tokenizer_name,
-                **_made_as(corpus),
+                **made_as(corpus),
             },
             "settings": settings_dict(setup.settings),
             "begun_from": setup.begun_from,
@@ -127,7 +127,7 @@ def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) 
     packed = corpus or sources.reopen(
         about["packed"], registry.load("tokenizer", about["tokenizer"])
     )
-    made = _made_as(packed) if packed else {}
+    made = made_as(packed) if packed else {}
     other = [what for what, value in made.items() if about.get(what, value) != value]
     # what is replaced otherwise is another text too, and this says why
     if packed is None or (packed.sha256 != about["sha256"] and "replace" not in other):
@@ -159,7 +159,7 @@ def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) 
     return Setup(packed, chosen, build_settings(settings), described.get("begun_from", ""))
 
 
-def _made_as(corpus: PackedCorpus) -> dict[str, Any]:
+def made_as(corpus: PackedCorpus) -> dict[str, Any]:
     """What beside its text decides what a network learns from a corpus."""
     symbols = hashlib.sha256(b"".join(repr(s).encode() for s in corpus.vocabulary.symbols))
     return {
@@ -171,7 +171,7 @@ def _made_as(corpus: PackedCorpus) -> dict[str, Any]:
 
 
 def _as_typed(value: Any) -> str:
-    """What ``_made_as`` tells, for people."""
+    """What ``made_as`` tells, for people."""
     return (shlex.join(value) or "none") if isinstance(value, list) else str(value)
 
 

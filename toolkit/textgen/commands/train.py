@@ -150,7 +150,7 @@ def command(
         if corpus is not None or resumed is None:
             packed = api.open_or_default(
                 corpus,
-                _corpus_options(**options),
+                read_corpus_options(**options),
                 registry=registry,
                 notify=console.show_notice,
                 progress=progress,
@@ -207,7 +207,7 @@ def _refuse_changes(names: list[str]) -> None:
         )
 
 
-def _corpus_options(
+def read_corpus_options(
     *,
     tokenizer_option: tuple[str, ...],
     reader_option: tuple[str, ...],
@@ -218,6 +218,7 @@ def _corpus_options(
     replace: tuple[str, ...],
     **options: Any,
 ) -> dict[str, Any]:
+    """What ``corpus_options`` were given, as ``api.open_corpus`` takes them."""
     from textgen.corpus.documents import parse_sizes
     from textgen.rewriting import parse_rule
 

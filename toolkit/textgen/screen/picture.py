@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 _COLUMN, _ROW = 8.4, 19.0
 _FONT_SIZE = 14
 _MARGIN, _TITLE = 18.0, 34.0
-_FONTS = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+FONTS = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _COLOUR = re.compile(r"(\x1b\[[0-9;:]*m)")
 
-_PAPER = (22, 25, 31)
-_INK = (214, 218, 224)
-_QUIET = (120, 126, 138)
-_PALETTE = [
+PAPER = (22, 25, 31)
+INK = (214, 218, 224)
+QUIET = (120, 126, 138)
+PALETTE = [
     (40, 44, 52),
     (224, 108, 117),
     (152, 195, 121),
@@ -40,7 +40,7 @@ _PALETTE = [
     (86, 182, 194),
     (200, 204, 212),
 ]
-_BRIGHT = [(84, 90, 102), *_PALETTE[1:7], (255, 255, 255)]
+_BRIGHT = [(84, 90, 102), *PALETTE[1:7], (255, 255, 255)]
 
 
 def picture(screen: str, *, title: str = "", columns: int = 0) -> str:
@@ -60,12 +60,12 @@ def picture(screen: str, *, title: str = "", columns: int = 0) -> str:
             f'width="{width:g}" height="{height:g}" role="img">'
         ),
         f"<title>{escape(visible(title or 'A terminal'))}</title>",
-        f'<rect width="100%" height="100%" rx="8" fill="{_css(_PAPER)}"/>',
-        f'<g font-family="{_FONTS}" font-size="{_FONT_SIZE}" fill="{_css(_INK)}">',
+        f'<rect width="100%" height="100%" rx="8" fill="{css(PAPER)}"/>',
+        f'<g font-family="{FONTS}" font-size="{_FONT_SIZE}" fill="{css(INK)}">',
     ]
     if title:
         parts.append(
-            f'<text x="{_MARGIN:g}" y="22" fill="{_css(_QUIET)}" font-size="12">'
+            f'<text x="{_MARGIN:g}" y="22" fill="{css(QUIET)}" font-size="12">'
             f"{_words(visible(title))}</text>"
         )
     for number, line in enumerate(lines):
@@ -118,11 +118,11 @@ def _look(style: Style | None, theme: TerminalTheme) -> tuple[str, str | None, s
     """The attribute of the colour, the ground's colour or None, and the other attributes."""
     if style is None:
         return "", None, ""
-    colour = _css(style.color.get_truecolor(theme)) if style.color else None
+    colour = css(style.color.get_truecolor(theme)) if style.color else None
     ground = style.bgcolor and not style.bgcolor.is_default
-    behind = _css(style.bgcolor.get_truecolor(theme, False)) if ground and style.bgcolor else None
+    behind = css(style.bgcolor.get_truecolor(theme, False)) if ground and style.bgcolor else None
     if style.reverse:
-        colour, behind = behind or _css(_PAPER), colour or _css(_INK)
+        colour, behind = behind or css(PAPER), colour or css(INK)
     attributes = ' font-weight="bold"' if style.bold else ""
     attributes += ' font-style="italic"' if style.italic else ""
     attributes += ' text-decoration="underline"' if style.underline else ""
@@ -138,10 +138,10 @@ def _words(text: str) -> str:
 def _theme() -> TerminalTheme:
     from rich.terminal_theme import TerminalTheme
 
-    return TerminalTheme(_PAPER, _INK, _PALETTE, _BRIGHT)
+    return TerminalTheme(PAPER, INK, PALETTE, _BRIGHT)
 
 
-def _css(colour: tuple[int, int, int]) -> str:
+def css(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 

@@ -69,6 +69,8 @@ class TrainingFrame:
     saved: int | None = None
     interrupted: bool = False
     closed: bool = False
+    sampled: bool = True
+    """Whether there is room for what it writes."""
     curve: Curve = field(default_factory=Curve)
 
     def rows(self, width: int, height: int) -> list[Text]:
@@ -78,7 +80,8 @@ class TrainingFrame:
 
         width = min(_WIDEST, width)
         rows = [Text(""), self._bar(width), self._figures(width), self._curve(width)]
-        if not self.closed and (room := min(_SAMPLE_ROWS, height - _OTHER_ROWS - 1)) > 0:
+        room = min(_SAMPLE_ROWS, height - _OTHER_ROWS - 1)
+        if self.sampled and not self.closed and room > 0:
             said = f"after {figures.count(self.sample_step)} steps" if self.sample else ""
             sample = sample_rows(self.sample, width, room)
             rows += [Text(""), Text(said or "no sample yet", style="dim"), *sample]

@@ -33,7 +33,7 @@ class TrainingView:
     def __init__(self) -> None:
         self._frame = TrainingFrame()
         self._live: Any = None
-        self._line_told: float | None = None
+        self._pace = LinePace()
 
     def __enter__(self) -> TrainingView:
         return self
@@ -79,7 +79,7 @@ class TrainingView:
         frame.step, frame.loss, frame.speed = step, loss, characters_per_second
         frame.seconds, frame.seconds_left, frame.epoch = seconds, seconds_left, epoch
         frame.curve.add(loss)
-        if self._live is None and self._line_due(last=step == frame.steps):
+        if self._live is None and (self._pace.due(seconds) or step == frame.steps):
             console.say(status_line(frame))
 
     def evaluated(self, step: int, name: str, nats: float) -> None:
@@ -112,15 +112,23 @@ class TrainingView:
             _show_sample(text)
         console.say("")
         for line in lines:
-            _show_fact(line)
+            show_fact(line)
         console.say("")
-        _show_next(next_line)
+        show_next(next_line)
 
-    def _line_due(self, *, last: bool) -> bool:
+
+class LinePace:
+    """When a plain line is due: the first at once, then every ten seconds, more seldom later."""
+
+    def __init__(self) -> None:
+        self._told: float | None = None
+
+    def due(self, seconds: float) -> bool:
+        """Whether it is, ``seconds`` after the beginning; it then counts as told."""
         now = time.monotonic()
-        pause = min(_LINES_SELDOM, max(_LINES_EVERY, self._frame.seconds / 60))
-        if last or self._line_told is None or now - self._line_told >= pause:
-            self._line_told = now
+        pause = min(_LINES_SELDOM, max(_LINES_EVERY, seconds / 60))
+        if self._told is None or now - self._told >= pause:
+            self._told = now
             return True
         return False
 
@@ -136,7 +144,7 @@ def _show_sample(text: str) -> None:
         out.print(line, no_wrap=True)
 
 
-def _show_fact(line: str) -> None:
+def show_fact(line: str) -> None:
     """``Name:  what is known``: on a terminal the name is dim, and further rows stand below the
     first."""
     name, colon, known = line.partition(":  ")
@@ -157,7 +165,7 @@ def _show_fact(line: str) -> None:
     console.errors().print(Padding(grid, 0))
 
 
-def _show_next(line: str) -> None:
+def show_next(line: str) -> None:
     """What to type next, never broken: it is there to be copied."""
     if not console.lively(sys.stderr):
         console.say(f"Next:  {line}")

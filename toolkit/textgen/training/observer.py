@@ -97,4 +97,4 @@ class Observer:
     """Watches a training; does nothing unless overridden."""
 
     def on(self, event: Event) -> None:
-        """Called with each event, in order."""
+        """Called with each event, in order. What it raises ends the training there and then."""

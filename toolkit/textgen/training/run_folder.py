@@ -135,8 +135,7 @@ def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path
     A ``name`` that exists is refused with UserError, or emptied with ``force``.
     """
     if name is not None:
-        if not name or _NAME.search(name) or name.startswith("."):
-            raise UserError(f"{name!r} cannot name a run.", "Use letters, digits, - and _.")
+        check_name(name, "run")
         path = runs / name
         if name == "model":
             raise UserError(
@@ -150,7 +149,7 @@ def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path
                 pass
             shutil.rmtree(path)
         return RunFolder(path)
-    base = _NAME.sub("-", f"{corpus}-{cell}").strip("-.")
+    base = base_name(corpus, cell)
     number = 1
     while True:
         path = runs / (base if number == 1 else f"{base}-{number}")
@@ -158,6 +157,17 @@ def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path
             path.mkdir(parents=True)
             return RunFolder(path)
         number += 1
+
+
+def base_name(corpus: str, cell: str) -> str:
+    """``<corpus>-<cell>``, as a folder can be named."""
+    return _NAME.sub("-", f"{corpus}-{cell}").strip("-.")
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises UserError for a ``name`` that cannot be that of a run's folder, or ``what`` it is."""
+    if not name or _NAME.search(name) or name.startswith("."):
+        raise UserError(f"{name!r} cannot name a {what}.", "Use letters, digits, - and _.")
 
 
 def find_run(name: str, runs: Path = RUNS) -> RunFolder:
