@@ -13,6 +13,7 @@ from textgen import cli
 
 LIGHT = [
     "--help",
+    "sweep --help",
     "plugins --json",
     "corpora --json",
     "models --json",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         open_corpus,
         resume,
         score_split,
+        sweep,
         train,
     )
     from textgen.runs import Run
@@ -32,6 +33,7 @@ __all__ = [
     "open_corpus",
     "resume",
     "score_split",
+    "sweep",
     "train",
 ]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from textgen import shelf
 from textgen.contracts.errors import PluginError, TextgenError, UserError
 from textgen.registry import Registry, discover
-from textgen.storage import copy
+from textgen.storage import copy, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from textgen.contracts.cell import Cell
     from textgen.corpus.fetching import Progress
     from textgen.corpus.packed import PackedCorpus
+    from textgen.experiments.sweep import Sweep
+    from textgen.experiments.trials import SweepObserver
     from textgen.losses import Loss
     from textgen.runs import Run
     from textgen.runtime.model import Model
@@ -239,6 +241,61 @@ def score_split(
     return found
 
 
+def sweep(
+    corpus: str | Path | PackedCorpus | None = None,
+    *,
+    cell: str | type[Cell] | None = None,
+    vary: Mapping[str, str | Sequence[Any]] | None = None,
+    trials: int | None = None,
+    sampler: str = "tpe",
+    pruner: str = "median",
+    cell_options: Mapping[str, Any] | None = None,
+    corpus_options: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    folder: str | Path = ".",
+    observer: SweepObserver | None = None,
+    notify: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+    registry: Registry | None = None,
+    **settings: Any,
+) -> Sweep:
+    """Tries settings of one cell on one corpus, and finds which learn the text best.
+
+    ``vary`` tells by a setting's name, or ``cell.<option>``, what it is varied over: two ends as
+    ``"1e-3..2e-2"`` or ``"1e-3..2e-2:log"``, or a list of values; left out, a few settings that
+    matter most. ``sampler`` is ``tpe``, ``random`` or ``grid``; ``pruner``, which ends poor trials
+    early, ``median``, ``hyperband`` or ``none``. ``settings`` are those of ``train``, the same for
+    all trials; the budget is one trial's, 1,000 steps where left out. What is made smaller is the
+    loss on text held back from training. The study is ``folder/sweeps/<name>/study.db``; where it
+    exists it is joined, until it has ``trials`` trials in all (20, or every point of a grid).
+    Raises UserError where it was begun with something else.
+    """
+    need_sweeping()
+    from textgen.experiments.sweep import sweep_corpus
+    from textgen.screen.sweep_chart import draw
+
+    registry = registry or discover()
+    packed = open_or_default(
+        corpus, corpus_options or {}, registry=registry, notify=notify, progress=progress
+    )
+    found = sweep_corpus(
+        packed,
+        cell=cell or DEFAULT_CELL,
+        cell_options=cell_options or {},
+        vary=vary or {},
+        settings={key: value for key, value in settings.items() if value is not None},
+        trials=trials,
+        sampler=sampler,
+        pruner=pruner,
+        name=name,
+        folder=Path(folder),
+        observer=observer,
+        registry=registry,
+    )
+    write_text(found.picture, draw(found.folder.name, found.space, found.trials))
+    return found
+
+
 def export_run(
     run: str | Path,
     *,
@@ -338,15 +395,20 @@ def open_or_default(
 
 def need_training() -> None:
     """Raises TextgenError with the line that installs it where the training extra is missing."""
+    _need("Training", ("torch", "safetensors", "onnxscript"), "train")
+
+
+def need_sweeping() -> None:
+    """The same of the extra of sweeps, which train too."""
+    _need("A sweep", ("torch", "safetensors", "onnxscript", "optuna"), "train,sweep")
+
+
+def _need(what: str, modules: Sequence[str], extra: str) -> None:
     import importlib.util
 
-    missing = [
-        module
-        for module in ("torch", "safetensors", "onnxscript")
-        if importlib.util.find_spec(module) is None
-    ]
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise TextgenError(
-            f"Training needs {', '.join(missing)}, which this Python does not have.",
-            'Install it: pip install "textgen-toolkit[train]"',
+            f"{what} needs {', '.join(missing)}, which this Python does not have.",
+            f'Install it: pip install "textgen-toolkit[{extra}]"',
         )

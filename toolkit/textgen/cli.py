@@ -20,6 +20,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Make": {
         "train": "Learn a text, and leave one file: model.onnx.",
         "export": "Make a model.onnx from a run.",
+        "sweep": "Find the settings that learn a text best.",
     },
     "Use": {
         "generate": "Write new text with a model.",

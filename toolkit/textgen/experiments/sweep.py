@@ -1,0 +1,98 @@
+"""A sweep as a whole: what it varies, its study joined or begun, its trials and what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textgen import runs
+from textgen.contracts.cell import Cell
+from textgen.contracts.errors import UserError
+from textgen.corpus.packed import PackedCorpus
+from textgen.experiments.space import OWN, STEPS, TRIALS, Varied, read_space, split_cell
+from textgen.experiments.study import SWEEPS, Study, TrialRecord
+from textgen.experiments.trials import SweepObserver, Task, run_trials
+from textgen.registry import Registry
+from textgen.training.device import choose_device
+from textgen.training.run_folder import base_name, check_name
+from textgen.training.settings import BUDGETS, build_settings
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep has found so far."""
+
+    folder: Path
+    trials: Sequence[TrialRecord]
+    """All of the study, those of other processes too: the complete ones first, by their loss."""
+    best: TrialRecord | None
+    """None where no trial came to its end yet."""
+    settings: Mapping[str, Any]
+    """The best trial's, and those that were fixed, the budget too: what ``textgen.train`` takes."""
+    cell_options: Mapping[str, Any]
+    """The same of the cell."""
+    space: Sequence[Varied]
+    interrupted: int | None
+    """The signal that ended it early, if one did."""
+
+    @property
+    def picture(self) -> Path:
+        """The SVG file that shows the trials."""
+        return self.folder / "sweep.svg"
+
+
+def sweep_corpus(
+    corpus: PackedCorpus,
+    *,
+    cell: str | type[Cell],
+    cell_options: Mapping[str, Any],
+    vary: Mapping[str, str | Sequence[Any]],
+    settings: Mapping[str, Any],
+    trials: int | None,
+    sampler: str,
+    pruner: str,
+    name: str | None,
+    folder: Path,
+    observer: SweepObserver | None,
+    registry: Registry,
+) -> Sweep:
+    """Runs trials of a new or joined study until it has ``trials`` of them; see ``api.sweep``."""
+    if own := settings.keys() & set(OWN):
+        raise UserError(f"A sweep decides {', '.join(sorted(own))} itself.", "Leave it out.")
+    chosen = runs.choose_cell(cell, cell_options, registry)
+    space = read_space(vary, chosen.cell_class.Options, [*settings, *_named(cell_options)])
+    if not any(budget in settings for budget in BUDGETS):
+        settings = {**settings, "steps": STEPS}
+    task = Task(corpus, cell, cell_options, settings, space, registry)
+    described = task.describe(sampler, pruner)
+    choose_device(build_settings(settings).device)
+    task.require_held_back()
+    if name is not None:
+        check_name(name, "sweep")
+    study = Study(
+        folder / SWEEPS / (name or base_name(corpus.name, chosen.name)),
+        described,
+        space,
+        sampler=sampler,
+        pruner=pruner,
+        seed=build_settings(settings).seed,
+        first=task.usual(),
+    )
+    interrupted = run_trials(task, study, trials or study.points or TRIALS, observer)
+    best = study.best()
+    found, options = split_cell(best.settings if best else {})
+    return Sweep(
+        folder=study.folder,
+        trials=study.records(),
+        best=best,
+        settings={**settings, **found},
+        cell_options={**cell_options, **options},
+        space=space,
+        interrupted=interrupted,
+    )
+
+
+def _named(cell_options: Mapping[str, Any]) -> list[str]:
+    return [f"cell.{name}" for name in cell_options]
