@@ -128,6 +128,7 @@ def written(place):
         ["plugins", "--json"],
         ["generate", "--session", "tale", "--length", "50"],
         ["sessions", "show", "tale", "--json"],
+        ["sweep", str(texts / "one.txt"), "--vary", "layers=1,2", "--sampler", "grid", *small],
     ]
     if SOAK:
         commands += [
@@ -151,7 +152,8 @@ def written(place):
 def test_every_kind_of_file_was_looked_at(written):
     kinds = ("run.json", "metrics.jsonl", "samples.txt", "last.safetensors", "best.safetensors",
              "text.onnx", "recipe.onnx", "model.onnx", "mine.onnx", "output12", "meta.json",
-             "ids.bin", "train.bin", "built.json", "tale.session")  # fmt: skip
+             "ids.bin", "train.bin", "built.json", "tale.session", "study.db",
+             "sweep.svg")  # fmt: skip
     for kind in kinds:
         assert any(name.endswith(f"/{kind}") for name in written), kind
     assert sum(name.endswith("meta.json") for name in written) >= 5

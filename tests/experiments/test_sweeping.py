@@ -69,15 +69,33 @@ def test_the_same_command_goes_on_and_at_the_end_tells(sweep):
     assert len(found.trials) == 2 and seen.trainings == 0
 
 
+class InterruptPoor(SweepObserver):
+    """Presses Ctrl-C as a poor trial is evaluated, once there are enough to compare it with."""
+
+    def __init__(self):
+        self._ended = self._rate = 0
+
+    def on_sweep(self, event):
+        self._ended += isinstance(event, TrialEnded)
+        if isinstance(event, TrialBegun):
+            self._rate = event.settings["learning_rate"]
+
+    def on(self, event):
+        poor = self._rate == 1e-6 and self._ended >= 5
+        if isinstance(event, Evaluated) and poor and event.step == 6:
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_a_poor_trial_is_ended_early(sweep):
-    found = sweep(
-        vary={"learning_rate": [1e-2, 1e-6], "dropout": [0, 0.1, 0.2, 0.3]},
-        sampler="grid",
-        trials=None,
-    )
-    pruned = [trial for trial in found.trials if trial.state == "pruned"]
-    assert pruned and all(trial.settings["learning_rate"] == 1e-6 for trial in pruned)
-    assert all(0 < trial.steps < 20 and trial.symbols > 0 for trial in pruned)
+    vary = {"learning_rate": [1e-2, 1e-6], "dropout": [0, 0.1, 0.2, 0.3]}
+    found = sweep(vary=vary, sampler="grid", trials=None, observer=InterruptPoor())
+    (pruned,) = [trial for trial in found.trials if trial.state == "pruned"]
+    assert pruned.settings["learning_rate"] == 1e-6 and pruned.steps == 6 and pruned.symbols > 0
+    assert found.interrupted == signal.SIGINT, "though the trial had just been given up"
+    assert max(trial.number for trial in found.trials) == pruned.number
+    found = sweep(vary=vary, sampler="grid", trials=None)
+    assert len(found.trials) == 8
+    assert {t.settings["learning_rate"] for t in found.trials if t.state == "pruned"} == {1e-6}
 
 
 def test_settings_that_diverge_or_do_not_go_together_end_no_sweep(sweep):
@@ -183,6 +201,8 @@ def test_two_processes_at_once_share_the_trials(sweep, verses, tmp_path):
     [
         ({"hold_back": False}, "hold_back itself"),
         ({"name": "../x"}, "cannot name a sweep"),
+        ({"sampler": "gp"}, "no sampler of sweeps named 'gp'"),
+        ({"pruner": "patient"}, "no pruner of sweeps named"),
         ({"vary": {"hidden_size": "8,16"}}, "both given and varied"),
         ({"device": "abacus"}, "abacus"),
     ],

@@ -9,9 +9,18 @@ from typing import Any
 
 from textgen import runs
 from textgen.contracts.cell import Cell
-from textgen.contracts.errors import UserError
+from textgen.contracts.errors import UserError, unknown_name
 from textgen.corpus.packed import PackedCorpus
-from textgen.experiments.space import OWN, STEPS, TRIALS, Varied, read_space, split_cell
+from textgen.experiments.space import (
+    OWN,
+    PRUNERS,
+    SAMPLERS,
+    STEPS,
+    TRIALS,
+    Varied,
+    read_space,
+    split_cell,
+)
 from textgen.experiments.study import SWEEPS, Study, TrialRecord
 from textgen.experiments.trials import SweepObserver, Task, run_trials
 from textgen.registry import Registry
@@ -59,6 +68,9 @@ def sweep_corpus(
     registry: Registry,
 ) -> Sweep:
     """Runs trials of a new or joined study until it has ``trials`` of them; see ``api.sweep``."""
+    for kind, given, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
+        if given not in known:
+            raise unknown_name(f"{kind} of sweeps", given, known)
     if own := settings.keys() & set(OWN):
         raise UserError(f"A sweep decides {', '.join(sorted(own))} itself.", "Leave it out.")
     chosen = runs.choose_cell(cell, cell_options, registry)

@@ -159,7 +159,6 @@ def run_trials(
     )
     with Interrupts() as interrupts:
         while interrupts.signal is None and (trial := study.next(trials)):
-            observer.on_sweep(TrialBegun(trial.number, trial.settings))
             signal = _run(task, trial, observer)
             observer.on_sweep(TrialEnded(study.record(trial.number), study.best()))
             if signal is not None:
@@ -196,10 +195,13 @@ class _Watch(Observer):
 def _run(task: Task, trial: Trial, observer: SweepObserver) -> int | None:
     """Trains a trial and writes down how it ended; the signal that interrupted it, if one did."""
     watch = _Watch(trial, observer)
+    trainer = None
     try:
+        observer.on_sweep(TrialBegun(trial.number, trial.settings))
         setup = task.setup(trial.settings)
         network = runs.fresh_network(setup)
-        trained = Trainer(setup.corpus, network, setup.settings, trial.folder, watch).run()
+        trainer = Trainer(setup.corpus, network, setup.settings, trial.folder, watch)
+        trained = trainer.run()
     except _HopelessError:
         trial.end("pruned", **watch.so_far)
     except DivergedError as error:
@@ -216,14 +218,13 @@ def _run(task: Task, trial: Trial, observer: SweepObserver) -> int | None:
         raise
     else:
         _end(trial, trained)
-        return trained.interrupted
-    return None
+    return trainer.interrupted if trainer else None
 
 
 def _end(trial: Trial, trained: TrainedRun) -> None:
     learnt = _learnt(trained.step, trained.symbols, trained.seconds)
     held_back = trained.losses.get("held_back")
-    if trained.interrupted is not None:
+    if trained.step < trained.plan.steps:
         trial.end("interrupted", **learnt)
     elif held_back is None:
         trial.end("diverged", **learnt, reason="No loss on the text held back was a number.")

@@ -91,6 +91,11 @@ class Trainer:
         """The network that is evaluated, sampled and kept."""
         return self._learner.result
 
+    @property
+    def interrupted(self) -> int | None:
+        """The signal that ends it early, if one came."""
+        return self._interrupts.signal
+
     def resume(self) -> None:
         """Goes on from the run's last checkpoint, exactly where it was."""
         checkpoint = read_checkpoint(self._folder.last)
