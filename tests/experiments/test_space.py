@@ -8,7 +8,14 @@ import pytest
 from awkward.cells import LeakyOptions
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import NoOptions
-from textgen.experiments.space import DEFAULT_SPACE, Varied, grid, read_space, split_cell
+from textgen.experiments.space import (
+    DEFAULT_SPACE,
+    Varied,
+    combinations,
+    read_space,
+    require_grid,
+    split_cell,
+)
 
 
 def read(fixed=(), options=NoOptions, **words):
@@ -81,13 +88,14 @@ def test_numbers_are_of_three_digits_and_between_the_ends():
 
 
 def test_a_grid_is_every_combination():
-    points = list(grid(read(layers="1,2", dropout="0,0.1,0.2")))
+    points = combinations(read(layers="1,2", dropout="0,0.1,0.2"))
     assert len(points) == 6 == len({tuple(p.items()) for p in points})
+    assert combinations(read()) == []
     with pytest.raises(UserError, match="goes from one to another"):
-        list(grid(read()))
+        require_grid(read())
     many = ",".join(map(str, range(1, 40)))
     with pytest.raises(UserError, match="points"):
-        list(grid(read(hidden_size=many, embedding_size=many)))
+        require_grid(read(hidden_size=many, embedding_size=many))
 
 
 def test_options_of_the_cell_stand_apart():

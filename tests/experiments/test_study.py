@@ -102,12 +102,25 @@ def test_the_median_pruner_gives_up_what_is_worse_than_most(join):
 def test_a_grid_is_walked_once(join):
     space = read_space({"layers": "1,2,3", "dropout": "0,0.2"}, NoOptions, ())
     study = join(space=space, sampler="grid")
-    assert study.points == 6
+    assert len(study.combinations) == 6
     trials = [study.next(99) for _ in range(6)]
     assert len({tuple(trial.settings.items()) for trial in trials}) == 6
     assert study.next(99) is None
     die(trials[2])
     assert study.next(99).settings == trials[2].settings
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_nothing_is_tried_twice_and_it_ends_when_all_is(join, sampler):
+    space = read_space({"layers": "1,2,3", "dropout": "0,0.2"}, NoOptions, ())
+    study = join(space=space, sampler=sampler)
+    trials = []
+    while trial := study.next(99):
+        trials.append(trial)
+        trial.end("complete", float(trial.settings["layers"]))
+    assert len(trials) == 6
+    assert len({tuple(trial.settings.items()) for trial in trials}) == 6
+    assert len(study.records()) == 6
 
 
 @pytest.mark.parametrize(

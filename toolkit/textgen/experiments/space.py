@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -114,23 +114,29 @@ def read_space(
     return space
 
 
-def grid(space: Sequence[Varied]) -> Iterator[dict[str, Any]]:
-    """Every combination of the values. Raises UserError where there are none, or too many."""
+def require_grid(space: Sequence[Varied]) -> None:
+    """Raises UserError where there is no combination of values to walk through, or too many."""
     for varied in space:
         if not varied.values:
             raise UserError(
                 f"A grid is made of values, and {varied.name} goes from one to another.",
                 f"Write --vary {varied.name}=A,B,C.",
             )
-    points = math.prod(len(varied.values) for varied in space)
-    if points > _MOST_POINTS:
+    if not combinations(space):
         raise UserError(
-            f"The grid has {points:,} points, and {_MOST_POINTS:,} is the most.",
+            f"The grid has more than {_MOST_POINTS:,} points.",
             "Vary less, or use another --sampler.",
         )
+
+
+def combinations(space: Sequence[Varied]) -> list[dict[str, Any]]:
+    """Every combination of the values; none where a setting has no list of them, or where they
+    would be more than a thousand."""
+    if not 0 < math.prod(len(varied.values) for varied in space) <= _MOST_POINTS:
+        return []
     names = [varied.name for varied in space]
-    for values in itertools.product(*(varied.values for varied in space)):
-        yield dict(zip(names, values, strict=True))
+    found = itertools.product(*(varied.values for varied in space))
+    return [dict(zip(names, values, strict=True)) for values in found]
 
 
 def split_cell(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

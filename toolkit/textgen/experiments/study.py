@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,26 +22,19 @@ from typing import Any
 import optuna
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import URL
-from sqlalchemy.exc import SQLAlchemyError
 
-from textgen.contracts.errors import TextgenError, UserError
-from textgen.experiments.space import Varied, grid
+from textgen.contracts.errors import UserError
+from textgen.experiments.space import Varied, combinations, require_grid
+from textgen.experiments.study_file import build_pruner, build_sampler, open_study, quietly
 from textgen.storage import explained
 from textgen.training.run_folder import RunFolder
 
 SWEEPS = Path("sweeps")
-EVALUATIONS = 10
-"""Evaluations of a trial, by which it is compared with others on the way."""
-
-_UNPRUNED = 2
-"""Evaluations before which no trial is given up: the first say more of the warm-up."""
-
 _TRIES = 3
 """How often a trial is begun that is interrupted or killed."""
 
-_BUSY_SECONDS = 60
-_STUDY, _DESCRIBED = "sweep", "sweep"
+_REPEATED = "repeated"
+"""How a trial ends that the sampler drew a second time: at once, and not told."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ class Trial:
 
     def hopeless(self, nats: float, evaluation: int) -> bool:
         """Tells a loss on the way, and whether the pruner gives the trial up for it."""
-        with _told(self.folder.path):
+        with quietly(self.folder.path):
             self._asked.report(nats, evaluation)
             return self._asked.should_prune()
 
@@ -116,26 +108,37 @@ class Study:
         self.folder = folder
         self.space = space
         self._sampler, self._seed = sampler, seed
-        points = list(grid(space)) if sampler == "grid" else [first] if first else []
-        random.Random(seed).shuffle(points)
-        self.points = len(points) if sampler == "grid" else 0
-        """Of its grid, if it is one."""
+        self.combinations = combinations(space)
+        """All there are, where they can be counted."""
+        begin = [first] if first else []
+        if sampler == "grid":
+            require_grid(space)
+            begin = random.Random(seed).sample(self.combinations, len(self.combinations))
         with self._alone():
-            self._study, self.joined = _open(folder / "study.db", described, points)
-        self._study.pruner = _pruner(pruner)
+            self._study, self.joined = open_study(folder / "study.db", described, begin)
+        self._study.pruner = build_pruner(pruner)
 
     def next(self, wanted: int) -> Trial | None:
-        """The next trial; None where the study has ``wanted`` of them, or its grid no more."""
+        """The next trial; None where the study has ``wanted`` of them, or nothing new is left."""
         with self._alone():
             self._bury_the_dead()
             trials = self._study.get_trials(deepcopy=False)
             waiting = any(trial.state is TrialState.WAITING for trial in trials)
-            if _counted(trials) >= wanted or (self._sampler == "grid" and not waiting):
+            if len(_counted(trials)) >= wanted or (self._sampler == "grid" and not waiting):
+                return None
+            tried = [trial.params for trial in _counted(trials)]
+            left = [settings for settings in self.combinations if settings not in tried]
+            if self.combinations and not left:
                 return None
             # by the trial's number: processes that share a study must not draw the same
-            self._study.sampler = _sampler(self._sampler, f"{self._seed} {len(trials)}")
-            asked = self._study.ask()
-            return Trial(self, asked, {varied.name: varied.suggest(asked) for varied in self.space})
+            self._study.sampler = build_sampler(self._sampler, f"{self._seed} {len(trials)}")
+            asked, settings = self._ask()
+            if left and settings not in left:  # with the same seed it would end as it did
+                asked.set_user_attr("ended", {"state": _REPEATED})
+                self._study.tell(asked, state=TrialState.FAIL)
+                self._enqueue(random.Random(asked.number).choice(left), tries=1)
+                asked, settings = self._ask()
+            return Trial(self, asked, settings)
 
     def end(
         self,
@@ -163,7 +166,7 @@ class Study:
         trials = self._study.get_trials(deepcopy=False)
         records = [self._record(t) for t in trials if t.state is not TrialState.WAITING]
         return sorted(
-            records,
+            (record for record in records if record.state != _REPEATED),
             key=lambda r: (r.state != "complete", r.loss is None, r.loss or 0.0, r.number),
         )
 
@@ -178,7 +181,7 @@ class Study:
 
     def counted(self) -> int:
         """How many trials count: all but those that were interrupted, killed or failed."""
-        return _counted(self._study.get_trials(deepcopy=False))
+        return len(_counted(self._study.get_trials(deepcopy=False)))
 
     def trial_folder(self, number: int) -> Path:
         return self.folder / f".trial-{number}"
@@ -214,8 +217,14 @@ class Study:
     def _try_again(self, trial: FrozenTrial) -> None:
         tries = trial.user_attrs.get("tries", 1)
         if tries < _TRIES:
-            point = trial.user_attrs.get("point", trial.params)
-            self._study.enqueue_trial(point, user_attrs={"tries": tries + 1, "point": point})
+            self._enqueue(trial.user_attrs.get("point", trial.params), tries=tries + 1)
+
+    def _enqueue(self, point: Mapping[str, Any], *, tries: int) -> None:
+        self._study.enqueue_trial(dict(point), user_attrs={"tries": tries, "point": dict(point)})
+
+    def _ask(self) -> tuple[optuna.Trial, dict[str, Any]]:
+        asked = self._study.ask()
+        return asked, {varied.name: varied.suggest(asked) for varied in self.space}
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number - 1]
@@ -225,55 +234,8 @@ class Study:
         """Holds the study for a moment; of those who join, one at a time."""
         with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"), _told(self.folder):
+        with FileLock(self.folder / ".lock"), quietly(self.folder):
             yield
-
-
-def _open(
-    path: Path, described: Mapping[str, Any], points: Sequence[Mapping[str, Any]]
-) -> tuple[optuna.Study, bool]:
-    """The study in ``path``, and whether others began it; a new one begins with ``points``."""
-    storage = optuna.storages.RDBStorage(
-        str(URL.create("sqlite", database=str(path))),
-        engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}},
-    )
-    name = path.parent.name
-    study = optuna.create_study(storage=storage, study_name=_STUDY, load_if_exists=True)
-    begun = study.user_attrs.get(_DESCRIBED)
-    if begun is not None:
-        _refuse_another(name, begun, described)
-        return study, True
-    if study.get_trials(deepcopy=False):  # whoever began it was killed before it was whole
-        optuna.delete_study(storage=storage, study_name=_STUDY)
-        study = optuna.create_study(storage=storage, study_name=_STUDY)
-    for point in points:
-        study.enqueue_trial(dict(point), user_attrs={"point": dict(point)})
-    study.set_user_attr(_DESCRIBED, dict(described))
-    return study, False
-
-
-def _refuse_another(name: str, begun: Mapping[str, Any], described: Mapping[str, Any]) -> None:
-    """Raises UserError where a study is not what one wants to join."""
-    remedy = "Give the same, or begin another sweep with --name."
-    for what in ("corpus", "cell", "varied", "sampler", "pruner"):
-        if begun.get(what) != described[what]:
-            theirs, ours = (_in_words(told.get(what)) for told in (begun, described))
-            other = f", not {ours}" if theirs != ours else ", read or cut otherwise"
-            with_what = "over" if what == "varied" else f"with the {what}"
-            raise UserError(f"The sweep {name} was begun {with_what} {theirs}{other}.", remedy)
-    for setting, value in described["settings"].items():
-        if begun["settings"].get(setting, value) != value:
-            raise UserError(
-                f"The sweep {name} was begun with {setting} {begun['settings'][setting]}, "
-                f"not {value}.",
-                remedy,
-            )
-
-
-def _in_words(told: Any) -> str:
-    if isinstance(told, Mapping):
-        return f"{told['name']} ({told['sha256'][:8]})"
-    return " ".join(told) if isinstance(told, list) else str(told)
 
 
 def _number(trial: optuna.Trial | FrozenTrial) -> int:
@@ -281,40 +243,6 @@ def _number(trial: optuna.Trial | FrozenTrial) -> int:
     return trial.number + 1
 
 
-def _counted(trials: Sequence[FrozenTrial]) -> int:
-    begun = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-    return sum(trial.state in begun for trial in trials)
-
-
-def _sampler(name: str, key: str) -> optuna.samplers.BaseSampler:
-    seed = random.Random(key).getrandbits(32)
-    if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-def _pruner(name: str) -> optuna.pruners.BasePruner:
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_warmup_steps=_UNPRUNED + 1)
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=EVALUATIONS)
-    return optuna.pruners.NopPruner()
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Optuna works in silence, and what fails is told in a sentence."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:200]
-        raise TextgenError(
-            f"The study in {path} cannot be used: {reason}.",
-            "Check the disk and the folder, or begin another sweep with --name.",
-        ) from error
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+def _counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    return [trial for trial in trials if trial.state in states]

@@ -92,7 +92,9 @@ def sweep_corpus(
         seed=build_settings(settings).seed,
         first=task.usual(),
     )
-    interrupted = run_trials(task, study, trials or study.points or TRIALS, observer)
+    most = len(study.combinations)
+    wanted = trials or (most if sampler == "grid" else TRIALS)
+    interrupted = run_trials(task, study, min(wanted, most or wanted), observer)
     best = study.best()
     found, options = split_cell(best.settings if best else {})
     return Sweep(
