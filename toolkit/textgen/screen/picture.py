@@ -142,6 +142,7 @@ def _theme() -> TerminalTheme:
 
 
 def css(colour: tuple[int, int, int]) -> str:
+    """Red, green and blue as ``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 

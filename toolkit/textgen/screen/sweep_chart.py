@@ -104,7 +104,7 @@ class _Panel:
                 f'<path d="M{self._x:.1f} {y:.1f}h{self._wide:.1f}" stroke="{css(_GRID)}"/>'
             )
             loss = self._low + share * (self._top - self._low)
-            parts.append(_text(self._x - 8, y + 4, f"{loss:.3f}", anchor="end", quiet=True))
+            parts.append(_text(self._x - 8, y + 4, f"{loss:#.4g}", anchor="end", quiet=True))
         below = self._y + self._high + 18
         for place, text in ticks:
             x = self._x + place * self._wide
