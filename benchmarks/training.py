@@ -1,14 +1,14 @@
 """Learning text: symbols a second and losses after equal time, ours beside a plain PyTorch script.
 
-    python benchmarks/training.py [--quick] [--cells lstm gru rnn] [--sizes 1x256 2x128] [--minutes 1]
-                                  [--text FILE] [--device cpu] [--json FILE]
+    python benchmarks/training.py [--quick] [--cells lstm gru rnn] [--sizes 1x256 2x128]
+                                  [--minutes 1] [--text FILE] [--device cpu] [--json FILE]
 
-The script is what a good user writes: an embedding, nn.LSTM or the like, a linear head, Adam, random
-windows, clipping and dropout; (a) in float32, (b) under bfloat16 autocast. Speed: all forms take turns
-in each round, and medians are shown. Loss: each learns the same text for the same time, alone, and is
-evaluated on cold windows of the last tenth, the clock stopped; the script with a constant learning rate
-of 2e-3, ours with its defaults. Speed takes some ten minutes, ``--quick`` one; the losses three times
-``--minutes`` a cell.
+The script is what a good user writes: an embedding, nn.LSTM or the like, a linear head, Adam,
+random windows, clipping and dropout; (a) in float32, (b) under bfloat16 autocast. Speed: all forms
+take turns in each round, and medians are shown. Loss: each learns the same text for the same time,
+alone, and is evaluated on cold windows of the last tenth, the clock stopped; the script with a
+constant learning rate of 2e-3, ours with its defaults. Speed takes some ten minutes, ``--quick``
+one; the losses three times ``--minutes`` a cell.
 """
 
 from __future__ import annotations

@@ -53,6 +53,17 @@ def test_json_is_a_trial_a_line_and_the_best(command_here, verses):
     assert again.out == done.out, "what is done is told again"
 
 
+def test_with_a_budget_in_minutes_nothing_is_left_to_be_chosen(command_here, verses):
+    words = "--hidden-size 8 --minutes 0.005 --vary dropout=0,0.2 --trials 1"
+    done = command_here("sweep", verses, *words.split())
+    (line,) = (line for line in done.err.splitlines() if line.startswith("Next:  "))
+    told = shlex.split(line.removeprefix("Next:  textgen train "))
+    train = cli.textgen.get_command(None, "train").make_context("train", list(told)).params
+    assert train["dropout"] in (0, 0.2)
+    expected = {"hidden_size": 8, "layer_norm": False, "batch_size": 32, "learning_rate": 8e-3}
+    assert {name: train[name] for name in expected} == expected
+
+
 def test_what_is_typed_is_typed_again_for_train(command_here, verses, tmp_path):
     words = [
         "sweep", str(verses), *SMALL.split(), "--no-layer-norm", "--cell", "leaky",

@@ -57,6 +57,7 @@ def test_short_documents_are_learnt_in_larger_batches(running, lines):
 
 def test_what_is_given_is_kept(running):
     given = {"hidden_size": 24, "dropout": 0.35, "learning_rate": 0.001, "batch_size": 7}
+    given["layer_norm"] = False
     found = chosen(running, minutes=0.01, layers=2, **given)
     assert found.settings == {"minutes": 0.01, "layers": 2, **given}
 

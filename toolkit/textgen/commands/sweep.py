@@ -22,7 +22,7 @@ from textgen.experiments.space import (
     as_typed,
     split_cell,
 )
-from textgen.training.settings import BUDGETS, Settings
+from textgen.training.settings import BUDGETS, CHOSEN, Settings
 
 NOT_OF_TRAIN = {"vary", "trials", "sampler", "pruner", "name", "as_json"}
 """Parameters that are of the sweep alone."""
@@ -164,6 +164,9 @@ def _train_line(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     flags = {parameter.name: parameter for parameter in ctx.command.params}
     for name, value in varied.items():
         words += _as_typed(flags[name], value)
+    if "minutes" in typed:  # a training would choose what a trial had at its default
+        for name in [name for name in CHOSEN if name not in typed | varied.keys()]:
+            words += _as_typed(flags[name], settings.get(name, getattr(Settings, name)))
     for name, value in cell.items():
         words += ["--cell-option", f"{name}={as_typed(value)}"]
     if not any(budget in typed for budget in BUDGETS):

@@ -20,8 +20,8 @@ from textgen.corpus.packed import PackedCorpus
 from textgen.experiments.space import Varied, as_typed, split_cell
 from textgen.experiments.study import Study, Trial, TrialRecord
 from textgen.interrupts import Interrupts
+from textgen.losses import Loss
 from textgen.registry import Registry
-from textgen.training.evaluation import Loss
 from textgen.training.held_back import hold_back
 from textgen.training.observer import Evaluated, Event, Observer, Progress
 from textgen.training.settings import build_settings, settings_dict

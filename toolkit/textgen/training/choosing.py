@@ -18,7 +18,7 @@ from textgen.corpus.packed import PackedCorpus
 from textgen.training.device import choose_device, synchronize
 from textgen.training.learner import Learner
 from textgen.training.network import Network, build_network
-from textgen.training.settings import Settings, build_settings
+from textgen.training.settings import CHOSEN, Settings, build_settings
 
 SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Of one layer: at these budgets one wide layer learns more than two narrower ones."""
@@ -51,7 +51,7 @@ class Choice:
 def choose(
     corpus: PackedCorpus, cell_class: type[Cell], cell_options: Any, given: Mapping[str, Any]
 ) -> Choice:
-    """Size, batch, learning rate and dropout for a budget; what is ``given`` is kept.
+    """The settings named ``CHOSEN`` for a budget; those ``given`` are kept.
 
     Raises UserError for settings that cannot be.
     """
@@ -61,7 +61,8 @@ def choose(
     candidates = [usual.hidden_size] if "hidden_size" in given else SIZES
     size, seen, began = 0, 0.0, time.perf_counter()
     for candidate in candidates:
-        settings = build_settings({"batch_size": rows, **given, "hidden_size": candidate})
+        tried = {"layer_norm": True, "batch_size": rows, **given, "hidden_size": candidate}
+        settings = build_settings(tried)
         network = _network(corpus, cell_class, cell_options, settings)
         parameters = sum(p.numel() for cell in network.stack() for p in cell.parameters())
         shown = _symbols_shown(network, corpus, settings)
@@ -74,11 +75,12 @@ def choose(
     epochs = seen / corpus.symbols("train")
     rules = {
         "hidden_size": size,
+        "layer_norm": True,
         "batch_size": rows,
         "learning_rate": _learning_rate(size),
         "dropout": _dropout(epochs),
     }
-    chosen = {name: value for name, value in rules.items() if name not in given}
+    chosen = {name: rules[name] for name in CHOSEN if name not in given}
     return Choice({**given, **chosen}, _reason(chosen, usual, epochs))
 
 
@@ -122,8 +124,8 @@ def _batch(corpus: PackedCorpus, length: int) -> int:
 
 
 def _learning_rate(size: int) -> float:
-    """4e-3 at 384 units, and less for wider layers; rounded to one digit."""
-    return float(f"{min(8e-3, 4e-3 * (384 / size) ** 0.75):.0e}")
+    """6e-3 at 384 units, and less for wider layers; rounded to one digit."""
+    return float(f"{min(8e-3, 6e-3 * (384 / size) ** 0.6):.0e}")
 
 
 def _dropout(epochs: float) -> float:
@@ -133,6 +135,9 @@ def _dropout(epochs: float) -> float:
 
 def _reason(chosen: Mapping[str, Any], settings: Settings, epochs: float) -> str:
     kind, amount = settings.budget
-    words = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in chosen.items())
+    words = ", ".join(
+        name.replace("_", " ") + ("" if value is True else f" {value:g}")
+        for name, value in chosen.items()
+    )
     times = f"{epochs:.1f} times" if epochs < 10 else f"{epochs:.0f} times"
     return f"Chosen for {amount:g} {kind}, in which the text is seen some {times}: {words}."

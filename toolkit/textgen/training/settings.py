@@ -11,6 +11,8 @@ from textgen.contracts.options import build_options, option, options_dict
 
 BUDGETS = ("minutes", "steps", "epochs", "tokens")
 DEFAULT_MINUTES = 2.5
+CHOSEN = ("hidden_size", "layer_norm", "batch_size", "learning_rate", "dropout")
+"""What is chosen where it is not given with a budget in minutes (see ``choosing``)."""
 
 
 @dataclass(frozen=True)
