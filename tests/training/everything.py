@@ -5,6 +5,7 @@ from __future__ import annotations
 from textgen import runs
 from textgen.registry import discover
 from textgen.training.observer import Observer
+from textgen.training.ranks import ALONE
 from textgen.training.run_folder import RunFolder
 from textgen.training.settings import build_settings
 from textgen.training.trainer import Trainer
@@ -37,7 +38,8 @@ def setup_of(corpus, cell, **settings):
     return runs.Setup(corpus, runs.choose_cell(cell, {}, discover()), build_settings(settings))
 
 
-def trainer_of(corpus, cell, folder, observer=None, **settings):
+def trainer_of(corpus, cell, folder, observer=None, ranks=ALONE, **settings):
     setup = setup_of(corpus, cell, **settings)
     network = runs.fresh_network(setup)
-    return Trainer(corpus, network, setup.settings, RunFolder(folder), observer or Observer())
+    run = RunFolder(folder)
+    return Trainer(corpus, network, setup.settings, run, observer or Observer(), ranks)

@@ -220,7 +220,8 @@ def test_the_objective_by_its_formula():
     targets = torch.randint(V, (T, B))
     targets[4:, 1] = IGNORED
     scanned = Scanned(logits, (), output, dropped)
-    total, told = Objective(0.1, 2.0, 3.0)(scanned, targets)
+    symbols, changes = int((targets != IGNORED).sum()), int((targets[1:] != IGNORED).sum())
+    total, told = Objective(0.1, 2.0, 3.0)(scanned, targets, symbols, changes)
     places = [(t, b) for t in range(T) for b in range(B) if targets[t, b] != IGNORED]
     chances = log_softmax(logits, -1)
     nats = np.mean([-float(chances[t, b, targets[t, b]]) for t, b in places])
@@ -230,7 +231,7 @@ def test_the_objective_by_its_formula():
     assert float(told) == pytest.approx(nats, rel=1e-5)
     expected = 0.9 * nats + 0.1 * smooth + 2 * active + 3 * np.mean(change)
     assert float(total) == pytest.approx(expected, rel=1e-5)
-    plain, same = Objective()(scanned, targets)
+    plain, same = Objective()(scanned, targets, symbols, changes)
     assert float(plain) == float(same) == float(told)
 
 

@@ -102,18 +102,19 @@ def train(
     ``cell`` is a plugin's name or a Cell class; left out, it is an LSTM. ``settings`` are the
     fields of ``training.settings.Settings``: sizes, the budget (``minutes``, ``steps``, ``epochs``
     or ``tokens``), ``seed`` and so on. With a budget in minutes, sizes, batch, learning rate and
-    dropout that are not given are chosen for this corpus, machine and budget. ``preset`` is a name
-    of ``presets.PRESETS``, whose settings count where none are given. ``init_from`` is a run or a
-    model file whose weights are learnt on from: cell and sizes are then theirs, symbols are matched
-    by value. Runs go into ``folder/runs``, models into ``folder/exported``. ``notify`` gets
-    sentences to be said, ``observer`` the events of the training.
+    dropout that are not given are chosen for this corpus, machine and budget, but not in a process
+    that torchrun started. ``preset`` is a name of ``presets.PRESETS``, whose settings count where
+    none are given. ``init_from`` is a run or a model file whose weights are learnt on from: cell
+    and sizes are then theirs, symbols are matched by value. Runs go into ``folder/runs``, models
+    into ``folder/exported``. ``notify`` gets sentences to be said, ``observer`` the events of the
+    training.
     """
     need_training()
-    from textgen import runs, scions
+    from textgen import jobs, runs, scions
     from textgen.presets import begin_with, find_preset
     from textgen.training.choosing import choose
     from textgen.training.device import choose_device
-    from textgen.training.run_folder import RUNS, new_run
+    from textgen.training.ranks import launched, launched_ranks
     from textgen.training.settings import build_settings
 
     registry = registry or discover()
@@ -131,25 +132,30 @@ def train(
         corpus, corpus_options or {}, registry=registry, notify=notify, progress=progress
     )
     packed.require(chosen.sequence_length)
+    ranks = launched_ranks(chosen.device, chosen.batch_size)
     choose_device(chosen.device)  # what cannot be used is refused before there is a run
     if not beginning and (chosen_preset.chosen if chosen_preset else settings.get("minutes")):
-        choice = choose(packed, chosen_cell.cell_class, chosen_cell.options, settings)
-        chosen = build_settings(choice.settings)
+        reason = "Nothing is chosen under torchrun: what is not given is as usual."
+        if not launched():  # each rank, and each that is started again, would choose otherwise
+            choice = choose(packed, chosen_cell.cell_class, chosen_cell.options, settings)
+            chosen, reason = build_settings(choice.settings), choice.reason
         if notify:
-            notify(choice.reason)
+            notify(reason)
     scion = beginning.scion if beginning else None
     setup = runs.Setup(packed, chosen_cell, chosen, scion.name if scion else "")
     network = runs.fresh_network(setup, scion)
     if beginning and notify:
         notify(beginning.greeting(packed.vocabulary))
-    run = new_run(packed.name, chosen_cell.name, name=name, force=force, runs=Path(folder) / RUNS)
-    with run.locked():
-        try:
-            runs.write_setup(run, setup)
-            return runs.finish_run(run, setup, network, observer, Path(folder))
-        except BaseException:
-            run.forget_unbegun()
-            raise
+    return jobs.begin(
+        setup,
+        network,
+        ranks,
+        name=name,
+        force=force,
+        folder=Path(folder),
+        observer=observer,
+        notify=notify,
+    )
 
 
 def resume(
@@ -169,17 +175,17 @@ def resume(
     been, which a notice of the ``Started`` event says.
     """
     need_training()
-    from textgen import runs
+    from textgen import jobs, runs
+    from textgen.training.ranks import launched_ranks
     from textgen.training.run_folder import RUNS, find_run
 
     found = find_run(str(run), Path(folder) / RUNS)
     setup = runs.read_setup(found, corpus, registry or discover())
     setup = runs.moved(setup, device, precision)
+    ranks = launched_ranks(setup.settings.device, setup.settings.batch_size)
     if not found.last.exists():
         raise UserError(f"The run {found.path} has no checkpoint yet.", "Train it anew.")
-    with found.locked():
-        network = runs.fresh_network(setup)
-        return runs.finish_run(found, setup, network, observer, Path(folder), resumed=True)
+    return jobs.go_on(found, setup, ranks, folder=Path(folder), observer=observer)
 
 
 def verify_resume(
@@ -195,6 +201,7 @@ def verify_resume(
     would do, straight and in pieces, compared bit by bit. Nothing is left behind."""
     need_training()
     from textgen import runs
+    from textgen.training.ranks import launched_ranks
     from textgen.training.settings import build_settings
     from textgen.training.verify import verify_resume
 
@@ -202,6 +209,10 @@ def verify_resume(
     chosen_cell = runs.choose_cell(cell or DEFAULT_CELL, cell_options or {}, registry)
     packed = open_or_default(corpus, corpus_options or {}, registry=registry)
     setup = runs.Setup(packed, chosen_cell, build_settings(settings))
+    if launched_ranks(setup.settings.device, setup.settings.batch_size).count > 1:
+        raise UserError(
+            "Whether resuming is exact is tried by one process.", "Start it without torchrun."
+        )
     return verify_resume(packed, lambda: runs.fresh_network(setup), setup.settings)
 
 

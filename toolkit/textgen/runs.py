@@ -28,10 +28,10 @@ from textgen.training.checkpoint import load_weights
 from textgen.training.evaluation import Evaluator
 from textgen.training.grafting import Scion, graft
 from textgen.training.network import Network, build_network
-from textgen.training.observer import Observer, Sampled
+from textgen.training.observer import Sampled
 from textgen.training.run_folder import RunFolder
 from textgen.training.settings import Settings, build_settings, settings_dict
-from textgen.training.trainer import TrainedRun, Trainer
+from textgen.training.trainer import TrainedRun
 
 _FORMAT = 2
 _SETTINGS_OF_FORMAT_1 = {"hold_back": False}
@@ -99,25 +99,23 @@ def choose_cell(
     )
 
 
-def write_setup(run: RunFolder, setup: Setup) -> None:
-    """Writes down in the run's folder what it trains."""
+def described(setup: Setup) -> dict[str, Any]:
+    """What is written down in a run's folder of what it trains."""
     corpus, cell = setup.corpus, setup.cell
-    run.write_description(
-        {
-            "format": _FORMAT,
-            "cell": {"name": cell.name, "options": options_dict(cell.options), **cell.origin},
-            "corpus": {
-                "name": corpus.name,
-                "sha256": corpus.sha256,
-                "licence": corpus.licence,
-                "packed": corpus.folder.name,
-                "tokenizer": corpus.tokenizer_name,
-                **made_as(corpus),
-            },
-            "settings": settings_dict(setup.settings),
-            "begun_from": setup.begun_from,
-        }
-    )
+    return {
+        "format": _FORMAT,
+        "cell": {"name": cell.name, "options": options_dict(cell.options), **cell.origin},
+        "corpus": {
+            "name": corpus.name,
+            "sha256": corpus.sha256,
+            "licence": corpus.licence,
+            "packed": corpus.folder.name,
+            "tokenizer": corpus.tokenizer_name,
+            **made_as(corpus),
+        },
+        "settings": settings_dict(setup.settings),
+        "begun_from": setup.begun_from,
+    }
 
 
 def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) -> Setup:
@@ -198,24 +196,14 @@ def fresh_network(setup: Setup, scion: Scion | None = None) -> Network:
 
 
 def finish_run(
-    run: RunFolder,
-    setup: Setup,
-    network: Network,
-    observer: Observer | None,
-    folder: Path,
-    *,
-    resumed: bool = False,
+    run: RunFolder, setup: Setup, trained: TrainedRun, folder: Path, *, export_it: bool
 ) -> Run:
-    """Trains the fresh ``network`` to the end of the budget, or to an interrupt, then exports the
-    weights that are kept."""
-    trainer = Trainer(setup.corpus, network, setup.settings, run, observer or Observer())
-    if resumed:
-        trainer.resume()
-    trained = trainer.run()
+    """Exports the weights that are kept, with ``export_it``; the run that has ended."""
     path = folder / shelf.EXPORTED / f"{run.name}.onnx"
-    info = _describe(run, setup, trained.network, trained.losses, _summary(trained))
-    export(trained.network, info, path)
-    copy(path, path.parent / shelf.NEWEST)
+    if export_it:
+        info = _describe(run, setup, trained.network, trained.losses, _summary(trained))
+        export(trained.network, info, path)
+        copy(path, path.parent / shelf.NEWEST)
     return Run(
         folder=run.path,
         model=path,

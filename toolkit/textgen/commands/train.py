@@ -129,8 +129,7 @@ def command(
     from textgen import api
 
     api.need_training()
-    from textgen.commands.training_report import JsonReport, ScreenReport, tell_verified
-    from textgen.screen import console
+    from textgen.commands.training_report import report_of_rank, tell_verified
     from textgen.screen.progress_view import ProgressView
 
     settings = {info.name: options.pop(info.name) for info in describe(Settings)}
@@ -144,7 +143,7 @@ def command(
             "--verify-resume begins from nothing, with what is given.",
             "Leave out --init-from and --preset.",
         )
-    report = JsonReport() if as_json else ScreenReport()
+    report = report_of_rank(as_json)
     packed = None
     with ProgressView() as progress:
         if corpus is not None or resumed is None:
@@ -152,7 +151,7 @@ def command(
                 corpus,
                 read_corpus_options(**options),
                 registry=registry,
-                notify=console.show_notice,
+                notify=report.notice,
                 progress=progress,
             )
     if verify:
@@ -182,7 +181,7 @@ def command(
                 init_from=init_from,
                 name=name,
                 force=force,
-                notify=console.show_notice,
+                notify=report.notice,
                 observer=report,
                 registry=registry,
                 **settings,

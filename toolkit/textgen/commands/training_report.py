@@ -20,17 +20,36 @@ from textgen.training.observer import (
     Saved,
     Started,
 )
+from textgen.training.ranks import is_first
 from textgen.training.verify import Verified
 
 
-class ScreenReport(Observer):
+class Report(Observer):
+    """Says nothing: what ranks after the first say, which train as the first does."""
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def notice(self, line: str) -> None:
+        """Something worth knowing."""
+
+    def summarize(self, run: Run) -> None:
+        """The end of the training."""
+
+
+class ScreenReport(Report):
     """Hands the events to the screen."""
 
     def __init__(self) -> None:
         self._view = TrainingView()
-
-    def __enter__(self) -> ScreenReport:
-        return self
 
     def __exit__(
         self,
@@ -67,8 +86,10 @@ class ScreenReport(Observer):
         elif isinstance(event, Finished):
             self._view.finished(interrupted=event.interrupted)
 
+    def notice(self, line: str) -> None:
+        console.show_notice(line)
+
     def summarize(self, run: Run) -> None:
-        """The end of the training."""
         samples = [(sample.step, sample.text) for sample in run.samples]
         middle = len(samples) // 2
         chosen = sorted({0, middle, len(samples) - 1}) if samples else []
@@ -94,14 +115,11 @@ class ScreenReport(Observer):
         self._view.summary(lines, [samples[i] for i in chosen], next_line)
 
 
-class JsonReport(Observer):
+class JsonReport(Report):
     """Writes every event as one JSON object a line."""
 
-    def __enter__(self) -> JsonReport:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
+    def notice(self, line: str) -> None:
+        console.show_notice(line)
 
     def on(self, event: Event) -> None:
         values: dict[str, Any] = {
@@ -122,6 +140,13 @@ class JsonReport(Observer):
                 "interrupted": run.interrupted,
             }
         )
+
+
+def report_of_rank(as_json: bool) -> Report:
+    """How this process tells of a training."""
+    if not is_first():
+        return Report()
+    return JsonReport() if as_json else ScreenReport()
 
 
 def tell_verified(found: Verified, as_json: bool) -> int:

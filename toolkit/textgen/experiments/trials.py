@@ -24,8 +24,9 @@ from textgen.losses import Loss
 from textgen.registry import Registry
 from textgen.training.held_back import hold_back
 from textgen.training.observer import Evaluated, Event, Observer, Progress
+from textgen.training.record import DivergedError
 from textgen.training.settings import build_settings, settings_dict
-from textgen.training.trainer import DivergedError, TrainedRun, Trainer
+from textgen.training.trainer import TrainedRun, Trainer
 
 _NEVER = 2**62
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.storage import write_bytes
+from textgen.training.ranks import ALONE, Ranks
 
 FORMAT = 2
 _BLANK = "0" * 64
@@ -49,10 +50,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     write_bytes(path, data[:at] + digest + data[at + 64 :])
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint in ``path``. Raises UserError where it is missing, TextgenError if damaged."""
+def read_checkpoint(path: Path, ranks: Ranks = ALONE) -> Checkpoint:
+    """The checkpoint in ``path``, which the first of the ``ranks`` reads for all of them. Raises
+    UserError where it is missing, TextgenError if damaged."""
     try:
-        data = path.read_bytes()
+        data = ranks.broadcast(path.read_bytes() if ranks.first else b"")
     except OSError as error:
         raise UserError(
             f"The checkpoint {path} could not be read: {error.strerror}.", "Check the run's folder."

@@ -30,6 +30,7 @@ from textgen.training.held_back import hold_back
 from textgen.training.network import Network, Scanned
 from textgen.training.objective import build_objective
 from textgen.training.optimizers import build_optimizer
+from textgen.training.ranks import ALONE, Ranks
 from textgen.training.settings import Settings
 from textgen.training.streams import Batch, Streams
 from textgen.training.targets import Spans
@@ -38,11 +39,21 @@ from textgen.training.targets import Spans
 class Learner:
     """Network, optimizer, streams and the state carried between steps.
 
-    What is in here, and torch's random generators, is what a checkpoint of a training holds.
+    What is in here, and torch's random generators, is what a checkpoint of a training holds. All of
+    it is the same on all ``ranks``, but for the rows of the carried state.
     """
 
-    def __init__(self, network: Network, corpus: PackedCorpus, settings: Settings) -> None:
+    def __init__(
+        self,
+        network: Network,
+        corpus: PackedCorpus,
+        settings: Settings,
+        ranks: Ranks = ALONE,
+    ) -> None:
         self.network = network
+        self.network.ranks = self._ranks = ranks
+        # on another processor the same seed may draw other last bits
+        ranks.take_after_first(list(network.state_dict().values()))
         self.device = network.head.weight.device
         self._corpus = corpus
         self._settings = settings
@@ -52,11 +63,13 @@ class Learner:
         """Spans (m, 2) of the training text that are not learnt from."""
         if settings.hold_back:
             self._spans, self.held_back = hold_back(spans, corpus.symbols("train"))
+        self._rows = ranks.rows(settings.batch_size)
         self.streams = self._first_streams()
         self._objective = build_objective(settings)
         self._optimizer = build_optimizer(network, settings)
         self._average = self._first_average()
-        self._state = _detached(network.initial_state(settings.batch_size))
+        rows = self._rows.stop - self._rows.start
+        self._state = _detached(network.initial_state(rows))
 
     @property
     def result(self) -> Network:
@@ -72,6 +85,9 @@ class Learner:
         total, loss = self._losses(batch, precision)
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
+        if self._ranks.count > 1:
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            self._ranks.sum([loss, *gradients])
         if self._settings.clip_entries:
             torch.nn.utils.clip_grad_value_(self.network.parameters(), self._settings.clip_entries)
         if self._settings.clip:
@@ -82,11 +98,11 @@ class Learner:
         return loss, batch.symbols
 
     def checkpoint(self) -> Checkpoint:
-        """Everything that ``restore`` needs to go on exactly from here."""
+        """Everything that any number of ranks need to go on exactly from here."""
         optimizer, numbers = pack_optimizer(self._optimizer)
         tensors = {f"weights.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= optimizer | pack_random(self.device)
-        tensors |= {f"state.{i}": part for i, part in enumerate(self._state)}
+        tensors |= {f"state.{i}": self._ranks.gather(part) for i, part in enumerate(self._state)}
         values: dict[str, Any] = {"cursor": self.streams.cursor(), "optimizer": numbers}
         if self._average:
             means = self._average.network.state_dict()
@@ -102,7 +118,8 @@ class Learner:
             self._average.network.load_state_dict(named(tensors, "average."))
             self._average.steps = values["averaged"]
         count = len(self._state)
-        self._state = tuple(tensors[f"state.{i}"].to(self.device) for i in range(count))
+        whole = (tensors[f"state.{i}"] for i in range(count))
+        self._state = tuple(part[self._rows].to(self.device) for part in whole)
         self.streams.restore(values["cursor"])
         unpack_random(tensors, self.device)
 
@@ -136,6 +153,7 @@ class Learner:
             reset_probability=settings.reset_probability,
             jitter=settings.sequence_jitter,
             seed=settings.seed,
+            rows=self._rows,
         )
 
     def _losses(self, batch: Batch, precision: str) -> tuple[Tensor, Tensor]:
@@ -148,7 +166,7 @@ class Learner:
             weights = self.network.dropped_weights()
             scanned: Scanned = functional_call(self.network, weights, (inputs, state))
         self._state = _detached(scanned.state)
-        return self._objective(scanned, targets)
+        return self._objective(scanned, targets, batch.symbols, batch.changes)
 
     def _after_resets(self, reset: Tensor) -> State:
         """The carried state, with the initial one (through which it learns) where ``reset`` is."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -43,6 +45,9 @@ class Meter:
         """How long a step has taken in the mean since the beginning, pauses included."""
         return (time.perf_counter() - self._began) / max(1, step - self._first)
 
-    def pause(self, seconds: float) -> None:
-        """Leaves ``seconds`` out: something else than training was done in them."""
-        self._since += seconds
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves the time of its block out: something else than training is done in it."""
+        began = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - began

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from textgen.contracts.cell import Cell, Layer, State
 from textgen.contracts.errors import UserError
+from textgen.training.ranks import ALONE
 from textgen.training.regularisation import (
     NONE,
     Regularisation,
@@ -62,6 +63,7 @@ class Network(nn.Module):
         self.hidden_size = hidden_size
         self.embedding_size = embedding_size
         self.regularisation = regularisation
+        self.ranks = ALONE
         options = cell_class.Options() if cell_options is None else cell_options
         if embedding_size:
             self.embedding = nn.Embedding(vocabulary_size, embedding_size)
@@ -111,13 +113,13 @@ class Network(nn.Module):
         noise = self.regularisation if self.training else NONE
         x = self._input(tokens)
         x = drop_symbols(x, tokens, self.vocabulary_size, noise.embedding_dropout)
-        x = drop(x, noise.input_dropout, locked=noise.locked)
+        x = drop(x, noise.input_dropout, locked=noise.locked, ranks=self.ranks)
         following: list[Tensor] = []
         for cell, joint, part in self._layers(state):
             y, part = self._scanned(cell, x, part)
             # under autocast the fused LSTM returns bf16 state and the GRU float32 (measured)
             following += [tensor.to(state[0].dtype) for tensor in part]
-            dropped = drop(joint.norm(y), noise.dropout, locked=noise.locked)
+            dropped = drop(joint.norm(y), noise.dropout, locked=noise.locked, ranks=self.ranks)
             x = joint(x, dropped)
         return Scanned(self.head(x), tuple(following), y, dropped)
 
@@ -133,7 +135,7 @@ class Network(nn.Module):
     def _stepped(self, cell: Cell, x: Tensor, state: State) -> tuple[Tensor, State]:
         share = self.regularisation.zoneout
         if share:
-            return zoned_step(cell, x, state, share, training=self.training)
+            return zoned_step(cell, x, state, share, training=self.training, ranks=self.ranks)
         return cell.step(x, state)
 
     def _scanned(self, cell: Cell, xs: Tensor, state: State) -> tuple[Tensor, State]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import log_softmax, nll_loss
 
 from textgen.training.network import Scanned
 from textgen.training.settings import Settings
@@ -26,21 +26,28 @@ class Objective:
     slowness: float = 0.0
     """Weight of temporal activation regularisation: the same."""
 
-    def __call__(self, scanned: Scanned, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """What is made smaller, and the plain cross-entropy in nats, of ``targets`` (T, B)."""
+    def __call__(
+        self, scanned: Scanned, targets: Tensor, symbols: int, changes: int
+    ) -> tuple[Tensor, Tensor]:
+        """What is made smaller, and the plain cross-entropy in nats, of ``targets`` (T, B).
+
+        Both are sums over these rows divided by the ``symbols``, or the ``changes`` from one to the
+        next, of the whole batch: added up over its parts they are the means over all of it.
+        """
         logits, wanted = scanned.logits.flatten(0, 1).float(), targets.flatten()
-        told = cross_entropy(logits, wanted, ignore_index=IGNORED)
+        chances = log_softmax(logits, dim=-1)
+        told = nll_loss(chances, wanted, ignore_index=IGNORED, reduction="sum") / symbols
         total = told
         if self.label_smoothing:
-            total = cross_entropy(
-                logits, wanted, ignore_index=IGNORED, label_smoothing=self.label_smoothing
-            )
+            others = -chances.sum(dim=-1).masked_fill(wanted == IGNORED, 0).sum() / symbols
+            spread = self.label_smoothing / chances.shape[-1]
+            total = (1 - self.label_smoothing) * told + spread * others
         counted = targets != IGNORED
         if self.activation:
-            total = total + self.activation * _mean_square(scanned.dropped, counted)
+            total = total + self.activation * _mean_square(scanned.dropped, counted, symbols)
         if self.slowness:
             change = scanned.output[1:] - scanned.output[:-1]
-            total = total + self.slowness * _mean_square(change, counted[1:])
+            total = total + self.slowness * _mean_square(change, counted[1:], changes)
         return total, told.detach()
 
 
@@ -51,7 +58,8 @@ def build_objective(settings: Settings) -> Objective:
     )
 
 
-def _mean_square(values: Tensor, counted: Tensor) -> Tensor:
-    """The mean of the squares (T, B, D) where ``counted`` (T, B); padding is left out."""
+def _mean_square(values: Tensor, counted: Tensor, count: int) -> Tensor:
+    """The squares (T, B, D) where ``counted`` (T, B), summed over T and B and divided by ``count``;
+    padding is left out."""
     squares = values.float().square().mean(dim=-1) * counted
-    return squares.sum() / counted.sum().clamp(min=1)
+    return squares.sum() / max(1, count)

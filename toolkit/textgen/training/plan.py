@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import torch
 
 from textgen.training.device import choose_precision, synchronize
 from textgen.training.learner import Learner
+from textgen.training.ranks import ALONE, Ranks
 from textgen.training.settings import Settings
 from textgen.training.threads import Threads
 
@@ -23,43 +29,66 @@ class Plan:
     precision: str
 
 
-def make_plan(learner: Learner, settings: Settings, threads: Threads | None) -> Plan:
+def make_plan(
+    learner: Learner, settings: Settings, threads: Threads | None, ranks: Ranks = ALONE
+) -> Plan:
     """Turns the budget into steps, leaving no trace in weights, data or random numbers.
 
-    A budget in minutes counts from here: what the measuring takes is part of it.
+    A budget in minutes counts from here: what the measuring takes is part of it. The plan is the
+    first rank's; the others take part in the steps that it measures.
     """
+    if not ranks.first:
+        return _followed(learner, ranks)
+
+    def step(precision: str) -> None:
+        ranks.broadcast(json.dumps({"precision": precision}).encode())
+        learner.step(0.0, precision)
+
     began = time.perf_counter()
     with learner.untouched():
-        precision = choose_precision(
-            settings.precision, learner.device, lambda wanted: learner.step(0.0, wanted)
-        )
+        precision = choose_precision(settings.precision, learner.device, step)
         kind, amount = settings.budget
         if kind == "steps":
             steps = amount
         elif kind == "minutes":
             measured = min(_SPEED_SECONDS, 3 * amount)
-            seconds = _seconds_a_step(learner, precision, threads, measured)
+            seconds = _seconds_a_step(step, learner.device, precision, threads, measured)
             steps = (amount * 60 - (time.perf_counter() - began)) / seconds
         else:
             whole = learner.streams.symbols_in_epoch if kind == "epochs" else 1
             steps = amount * whole / learner.streams.look_ahead()[0]
-    return Plan(max(1, round(steps)), str(learner.device), precision)
+    plan = Plan(max(1, round(steps)), str(learner.device), precision)
+    ranks.broadcast(json.dumps(vars(plan)).encode())
+    return plan
+
+
+def _followed(learner: Learner, ranks: Ranks) -> Plan:
+    """The plan that the first rank makes, which is told each step that it measures."""
+    with learner.untouched():
+        while "steps" not in (told := json.loads(ranks.broadcast(b""))):
+            with contextlib.suppress(RuntimeError):  # a precision that fails, fails on all ranks
+                learner.step(0.0, told["precision"])
+    return Plan(**told)
 
 
 def _seconds_a_step(
-    learner: Learner, precision: str, threads: Threads | None, seconds: float
+    step: Callable[[str], object],
+    device: torch.device,
+    precision: str,
+    threads: Threads | None,
+    seconds: float,
 ) -> float:
     """How long a step takes, measured for some ``seconds``; nothing is learnt."""
 
-    def step() -> None:
-        learner.step(0.0, precision)
-        synchronize(learner.device)
+    def measured() -> None:
+        step(precision)
+        synchronize(device)
 
     if threads:
-        return threads.calibrate(step, seconds)
+        return threads.calibrate(measured, seconds)
     steps = 0
     began = time.perf_counter()
     while (passed := time.perf_counter() - began) < seconds or not steps:
-        step()
+        measured()
         steps += 1
     return passed / steps

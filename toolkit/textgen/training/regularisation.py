@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from textgen.contracts.cell import Cell, State
+from textgen.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,13 @@ NONE = Regularisation()
 """Nothing is dropped."""
 
 
-def drop(xs: Tensor, share: float, *, locked: bool) -> Tensor:
+def drop(xs: Tensor, share: float, *, locked: bool, ranks: Ranks = ALONE) -> Tensor:
     """``xs`` (T, B, D) with a share of it at zero and the rest scaled up; ``locked``, the same for
-    all T."""
+    all T. B are the rows of one of the ``ranks``."""
     if not share:
         return xs
-    return xs * _mask(xs[:1] if locked else xs, share)
+    like = xs[:1] if locked else xs
+    return xs * ranks.drawn(like, lambda whole: _mask(whole, share), axis=1)
 
 
 def drop_symbols(xs: Tensor, tokens: Tensor, vocabulary_size: int, share: float) -> Tensor:
@@ -59,18 +61,19 @@ def dropped_weights(cell: Cell, share: float) -> dict[str, Tensor]:
 
 
 def zoned_step(
-    cell: Cell, x: Tensor, state: State, share: float, *, training: bool
+    cell: Cell, x: Tensor, state: State, share: float, *, training: bool, ranks: Ranks = ALONE
 ) -> tuple[Tensor, State]:
     """A step after which a share of the state is what it was before.
 
     Drawn while training, else the mean of both outcomes. An output that is one of the
-    states stays that state.
+    states stays that state. B are the rows of one of the ``ranks``.
     """
     output, stepped = cell.step(x, state)
     zoned = []
     for before, after in zip(state, stepped, strict=True):
         if training:
-            zoned.append(torch.where(torch.rand_like(after) < share, before, after))
+            drawn = ranks.drawn(after, torch.rand_like, axis=0)
+            zoned.append(torch.where(drawn < share, before, after))
         else:
             zoned.append(share * before + (1 - share) * after)
     for kept, after in zip(zoned, stepped, strict=True):

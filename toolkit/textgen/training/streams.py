@@ -34,7 +34,9 @@ class Batch:
     targets: np.ndarray
     reset: np.ndarray
     symbols: int
-    """Targets that count."""
+    """Targets that count, those of other ranks' rows included."""
+    changes: int
+    """Of them, those that are not the first of their row."""
     share: float = 1.0
     """The length of this step beside the usual one; the learning rate goes with it."""
 
@@ -42,7 +44,8 @@ class Batch:
 class Streams:
     """An endless, restorable sequence of batches over some spans of packed ids.
 
-    ``ids`` and ``spans`` (n, 2) may be memory-mapped; no table of all documents is ever made.
+    ``ids`` and ``spans`` (n, 2) may be memory-mapped; no table of all documents is ever made. With
+    ``rows`` the batches have these rows alone, of the ``batch_size`` that are moved on and counted.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Streams:
         reset_probability: float,
         seed: int,
         jitter: float = 0.0,
+        rows: slice = slice(None),
     ) -> None:
         self._targets = Targets(ids, spans, boundary)
         self._batch = batch_size
@@ -63,6 +67,7 @@ class Streams:
         self._reset_probability = reset_probability
         self._seed = seed
         self._jitter = jitter
+        self._rows = rows
         self.bucketed = self._targets.median_length() < 4 * sequence_length
         self.symbols_in_epoch = self._targets.symbols()
         self._order = self._first_order()
@@ -87,9 +92,11 @@ class Streams:
         random = np.random.default_rng((self._seed, 1, self._step))
         reset = fresh | (random.random(self._batch) < self._reset_probability)
         self._step += 1
-        length = int(max(1, (ends - starts).max()))
-        inputs = np.full((length, self._batch), self._targets.boundary, np.int64)
-        targets = np.full((length, self._batch), IGNORED, np.int64)
+        lengths = ends - starts
+        length = int(max(1, lengths.max()))
+        starts, ends, reset = starts[self._rows], ends[self._rows], reset[self._rows]
+        inputs = np.full((length, len(reset)), self._targets.boundary, np.int64)
+        targets = np.full((length, len(reset)), IGNORED, np.int64)
         for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
             count = end - start
             if count:
@@ -97,10 +104,11 @@ class Streams:
                 inputs[:count, row] = text[:-1]
                 targets[:count, row] = text[1:]
         inputs[0, reset] = self._targets.boundary
-        counted = int((ends - starts).sum())
+        counted, rows = int(lengths.sum()), int(np.count_nonzero(lengths))
         self.shown += counted
         self.padded += length * self._batch - counted
-        return Batch(inputs, targets, reset, counted, advanced / self._length)
+        share = advanced / self._length
+        return Batch(inputs, targets, reset, counted, counted - rows, share)
 
     def look_ahead(self) -> tuple[float, float]:
         """The mean number of symbols that one of the first steps shows, and the share of padding
