@@ -24,7 +24,7 @@ from textgen.contracts.errors import UserError
 from textgen.contracts.options import NoOptions, build_options
 from textgen.contracts.reader import Document, Reader
 from textgen.contracts.tokenizer import Tokenizer
-from textgen.corpus import packed, writing
+from textgen.corpus import cutting, packed
 from textgen.corpus.documents import DocumentSettings, looks_like_list, parse_sizes, unescape
 from textgen.corpus.packing import PackedCorpus, pack
 from textgen_readers.lines import Lines
@@ -261,8 +261,8 @@ def test_packed_equals_encoding_whole(
     source.write_text(text, encoding="utf-8")
     whole = packed_from(source, tmp_path / "one", tokenizer, documents=kind)
     monkeypatch.setattr("textgen_readers.files.PIECE_BYTES", 101)
-    monkeypatch.setattr(writing, "PIECE", 37)
-    monkeypatch.setattr(writing, "BATCH", 29)
+    monkeypatch.setattr(cutting, "PIECE", 37)
+    monkeypatch.setattr(cutting, "BATCH", 29)
     pieces = packed_from(source, tmp_path / "two", tokenizer, documents=kind)
     assert np.array_equal(whole.ids, pieces.ids)
     assert whole.sha256 == pieces.sha256 == hashlib.sha256(text.encode()).hexdigest()
@@ -572,7 +572,7 @@ def test_what_is_replaced_is_never_seen(tmp_path: Path) -> None:
 def test_running_text_is_replaced_line_by_line(documents: str, tmp_path: Path) -> None:
     """Wherever a piece ends, and however long a document is."""
     line = "at 12:34:56 it began --\n"
-    text = line * (writing.PIECE // len(line) + 7)
+    text = line * (cutting.PIECE // len(line) + 7)
     pieces = tuple(text[i : i + 100_003] for i in range(0, len(text), 100_003))
     replaced = re.sub(r"\d+:\d+:\d+", "T", text)
     parts = replaced.split("--") if documents == "--" else [replaced]

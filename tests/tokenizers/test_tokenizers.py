@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from textgen.conformance.check_tokenizer import check_round_trip, check_safe_cut
 from textgen.conformance.rules import BrokenRuleError
 from textgen.contracts.options import build_options
 from textgen.contracts.reader import Document
-from textgen.contracts.tokenizer import Tokenizer
+from textgen.contracts.tokenizer import Tokenizer, Vocabulary
 from textgen_tokenizers.bytes import Bytes
 from textgen_tokenizers.characters import Characters
 from textgen_tokenizers.words import LONGEST_WORD, Words
@@ -166,9 +168,18 @@ class Wrapping(Characters):
         return np.append(0, ids), unknown
 
 
+class Counting(Characters):
+    @classmethod
+    def learn(cls, documents: Iterable[Document], options: Any) -> Self:
+        text = "".join(piece for document in documents for piece in document.pieces)
+        order = sorted(set(text), key=lambda character: (-text.count(character), character))
+        return cls(Vocabulary((b"", *(character.encode() for character in order)), 0))
+
+
 @pytest.mark.parametrize(
     ("kind", "rule"),
     [
+        (Counting, "from each character once"),
         (Stripping, "join to the text"),
         (Raising, "never raises"),
         (Hasty, "Cut at safe_cut"),

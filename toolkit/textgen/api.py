@@ -72,7 +72,7 @@ def open_corpus(
     Fetched and packed into the cache the first time. A name is a recipe first; ``./name`` is a
     path. Options: tokenizer, tokenizer_options, reader, reader_options, documents, split,
     split_sizes (percent of train, validation, test), split_seed, replace (pairs of a regular
-    expression and the text that takes the place of what it matches), progress.
+    expression and the text that takes the place of what it matches), progress, notify.
     """
     from textgen import sources
 
@@ -394,14 +394,15 @@ def open_or_default(
 
     if isinstance(corpus, PackedCorpus):
         return corpus
+    given = {**options, "progress": progress, "notify": notify}
     if corpus is not None:
-        return open_corpus(corpus, registry=registry, progress=progress, **options)
+        return open_corpus(corpus, registry=registry, **given)
     try:
-        return open_corpus(DEFAULT_CORPUS, registry=registry, progress=progress, **options)
+        return open_corpus(DEFAULT_CORPUS, registry=registry, **given)
     except FetchError as error:
         if notify:
             notify(f"{error.problem} Training on {OFFLINE_CORPUS} instead.")
-        return open_corpus(OFFLINE_CORPUS, registry=registry, progress=progress, **options)
+        return open_corpus(OFFLINE_CORPUS, registry=registry, **given)
 
 
 def need_training() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,11 @@ def open_corpus(
     split_seed: int = 0,
     replace: Iterable[Rule] = (),
     progress: Progress | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> PackedCorpus:
     """A corpus as ids, fetched and packed into the cache the first time.
 
+    ``notify`` gets a sentence where an interrupted packing is gone on with.
     Raises FetchError where a recipe's text cannot be had, UserError for what cannot be read.
     """
     recipe = find_recipe(corpus, registry)
@@ -75,6 +77,7 @@ def open_corpus(
             for entry in (registry.find("reader", reader), registry.find("tokenizer", tokenizer))
         ],
         progress=progress,
+        notify=notify,
     )
     if trust:
         return dataclasses.replace(packed, notices=[trust, *packed.notices])

@@ -32,12 +32,18 @@ def replacing(path: Path) -> Iterator[Path]:
         aside = Path(name)
         try:
             yield aside
-            _sync_file(aside)
             aside.chmod(0o666 & ~_umask())  # mkstemp makes it private
-            aside.replace(path)
+            settle(aside, path)
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
+
+
+def settle(aside: Path, path: Path) -> None:
+    """Puts the finished file ``aside``, of the same disk, in the place of ``path``."""
+    with explained(path):
+        _sync_file(aside)
+        aside.replace(path)
         sync_folder(path.parent)
 
 

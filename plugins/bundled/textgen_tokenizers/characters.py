@@ -23,6 +23,8 @@ class Characters(Tokenizer):
     Id 0 is the boundary. A character the corpus does not have is unknown.
     """
 
+    learns_characters = True
+
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.symbols = vocabulary.symbols
         self.boundary = vocabulary.boundary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -48,24 +49,50 @@ def show(registry: Any, corpus: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("corpus")
+@click.argument("corpus", required=False)
+@click.option("--packed", "packed_only", is_flag=True, help="Keep what was fetched.")
 @debug_option
 @click.pass_obj
-def rm(registry: Any, corpus: str) -> None:
-    """Remove what was fetched of CORPUS from the cache."""
+def rm(registry: Any, corpus: str | None, packed_only: bool) -> None:
+    """Remove from the cache what was fetched of CORPUS, and its packed form.
+
+    CORPUS may also be the file or folder that was packed. With --packed and no CORPUS, the packed
+    forms of all corpora are removed.
+    """
+    from textgen.contracts.errors import UserError
     from textgen.corpus.fetching import remove_built
-    from textgen.screen import console
+    from textgen.corpus.packed_cache import list_packed, remove_packed
+    from textgen.screen import console, figures
+    from textgen.sources import find_recipe
     from textgen.storage import cache_folder
 
-    removed = remove_built(_recipe(corpus, registry), cache_folder())
-    console.show_notice(f"Removed {corpus}" if removed else f"{corpus} was not in the cache.")
+    if corpus is None and not packed_only:
+        raise UserError("Which corpus is to be removed?", "Name one, or write --packed for all.")
+    cache, name, removed = cache_folder(), None, []
+    if corpus is not None:
+        name = Path(corpus).name
+        by_name = corpus in registry.names("corpus")
+        if by_name or all(entry.name != name for entry in list_packed(cache)):
+            recipe = find_recipe(corpus, registry)
+            name = recipe.name if recipe else name
+            if recipe and not packed_only and remove_built(recipe, cache):
+                removed.append("what was fetched")
+    if entries := remove_packed(cache, name):
+        removed.append(f"{figures.size(sum(entry.bytes for entry in entries))} packed")
+    of = f" of {corpus}" if corpus else ""
+    console.show_notice(
+        f"Removed {' and '.join(removed)}{of}." if removed else f"Nothing{of} was in the cache."
+    )
 
 
 def _list(registry: Any, as_json: bool) -> None:
     from textgen.contracts.errors import UserError
+    from textgen.corpus.packed_cache import list_packed
     from textgen.corpus.recipe import load_recipe
     from textgen.screen import console, figures, tables
+    from textgen.storage import cache_folder
 
+    packed = list_packed(cache_folder())
     rows = []
     for name, place in registry.load_all("corpus").items():
         try:
@@ -74,7 +101,12 @@ def _list(registry: Any, as_json: bool) -> None:
             console.show_warning(f"The recipe {name} is left out: {error.problem}")
             continue
         if as_json:
-            facts = {"licence": recipe.licence, "bytes": recipe.size, "state": _state(recipe)}
+            facts = {
+                "licence": recipe.licence,
+                "bytes": recipe.size,
+                "state": _state(recipe),
+                "packed_bytes": sum(entry.bytes for entry in packed if entry.name == name),
+            }
             tables.show_json({"corpus": name, "description": recipe.description, **facts})
             continue
         size = figures.size(recipe.size)
@@ -82,6 +114,12 @@ def _list(registry: Any, as_json: bool) -> None:
     if not as_json:
         columns = ("corpus", "what it is", "size", "licence", "state")
         tables.show_table(columns, rows, empty="No recipes are installed.")
+        if packed:
+            names = ", ".join(dict.fromkeys(entry.name or "an unknown one" for entry in packed))
+            console.show_notice(
+                f"Packed in the cache: {names}; {figures.size(sum(e.bytes for e in packed))}. "
+                "textgen corpora rm NAME removes one, rm --packed all."
+            )
 
 
 def _recipe(corpus: str, registry: Any) -> Any:

@@ -64,6 +64,9 @@ def check_tokenizer(
     _check_vocabulary(tokenizer.vocabulary)
     for pieces in (_whole(texts), _crumbs(texts)):
         _check_same_vocabulary(tokenizer, tokenizer_class.learn(iter(pieces), built))
+    if tokenizer_class.learns_characters:
+        once = Document("characters", ("".join(sorted(set("".join(texts)))),))
+        _check_characters(tokenizer, tokenizer_class.learn(iter([once]), built))
     for text in texts:
         unknown = check_round_trip(tokenizer, text)
         require(
@@ -181,6 +184,15 @@ def _check_same_vocabulary(one: Tokenizer, other: Tokenizer) -> None:
         f"{len(one.symbols)} symbols and {len(other.symbols)}, "
         f"{sum(a != b for a, b in zip(one.symbols, other.symbols, strict=False))} differ",
         "the order is that of a set or of counting, or pieces are learnt from one by one",
+    )
+
+
+def _check_characters(tokenizer: Tokenizer, other: Tokenizer) -> None:
+    require(
+        tokenizer.vocabulary == other.vocabulary,
+        "With learns_characters, the same is learnt from each character once.",
+        f"{len(tokenizer.symbols)} symbols of the texts, {len(other.symbols)} of their characters",
+        "characters are counted, or more than characters is learnt",
     )
 
 

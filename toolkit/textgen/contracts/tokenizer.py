@@ -38,6 +38,10 @@ class Tokenizer(ABC):
     """
 
     Options: ClassVar[type] = NoOptions
+    learns_characters: ClassVar[bool] = False
+    """Whether ``learn`` only asks which characters there are. It is then given one document that
+    holds each of them once, which is found sooner than all documents are made."""
+
     symbols: tuple[bytes, ...]
     boundary: int
 

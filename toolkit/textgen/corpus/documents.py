@@ -116,7 +116,7 @@ def arrange(found: Iterable[Document], documents: str, records: bool) -> Iterato
         return iter([Document("all", _joined(found))])
     if documents == FILES or records:
         return iter(found)
-    separator = "\n" if documents == LINES else unescape(documents)
+    separator = separator_of(documents)
     return itertools.chain.from_iterable(_parts(document, separator) for document in found)
 
 
@@ -124,6 +124,65 @@ def unescape(separator: str) -> str:
     """``\\n``, ``\\t`` and ``\\\\`` in a separator typed on a command line."""
     escapes = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
     return re.sub(r"\\[nt\\]", lambda match: escapes[match[0]], separator)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole documents, a ``separator`` between two; empty ones are none."""
+
+    name: str
+    text: str
+    separator: str
+    split: str | None
+
+
+def separator_of(documents: str) -> str:
+    """What stands between documents, in a text that is not read file by file."""
+    return "\n" if documents == LINES else unescape(documents)
+
+
+def blocks(found: Iterable[Document], separator: str, longest: int) -> Iterator[Block | Document]:
+    """The documents that ``arrange`` finds between separators, many at once; those of more than
+    ``longest`` characters by themselves.
+
+    A separator ends at the first place where it can, as ``str.split`` has it.
+    """
+    for document in found:
+        held = ""
+        for piece in document.pieces:
+            text = held + piece
+            if len(separator) == 1:
+                whole, cut, held = text.rpartition(separator)
+            else:
+                held = text.split(separator)[-1]
+                cut = "" if len(held) == len(text) else separator
+                whole = text[: len(text) - len(held) - len(cut)]
+            if len(held) > LONGEST:
+                raise _unseparated(document.name, separator)
+            if cut:
+                yield from _block(whole, separator, document, longest)
+        yield from _block(held, separator, document, longest)
+
+
+def _block(
+    text: str, separator: str, document: Document, longest: int
+) -> Iterator[Block | Document]:
+    """``text``, of which only what was held before its last piece can be long."""
+    if len(text) > longest:
+        first, _, rest = text.partition(separator)
+        if len(first) > longest:
+            pieces = (first[at : at + longest] for at in range(0, len(first), longest))
+            yield Document(document.name, pieces, document.split)
+            text = rest
+    if text:
+        yield Block(document.name, text, separator, document.split)
+
+
+def _unseparated(name: str, separator: str) -> UserError:
+    return UserError(
+        f"{name} has {LONGEST} characters without the separator {separator!r}.",
+        "Read it as running text: --documents files.",
+    )
 
 
 def _parts(document: Document, separator: str) -> Iterator[Document]:
@@ -134,10 +193,7 @@ def _parts(document: Document, separator: str) -> Iterator[Document]:
     for piece in document.pieces:
         *whole, held = (held + piece).split(separator)
         if len(held) > LONGEST:
-            raise UserError(
-                f"{name} has {LONGEST} characters without the separator {separator!r}.",
-                "Read it as running text: --documents files.",
-            )
+            raise _unseparated(name, separator)
         for text in whole:
             number += 1
             if text:

@@ -7,6 +7,7 @@ SHA-256 of everything, so that damage is found.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from textgen import storage
 from textgen.contracts.errors import TextgenError, UserError
@@ -23,6 +25,8 @@ from textgen.corpus.splitting import SPLITS
 from textgen.rewriting import Rule
 
 FORMAT = 1
+FOLDER = "packed"
+"""Of all packed corpora, in the cache."""
 META = "meta.json"
 IDS = "ids.bin"
 VERIFIED = 1 << 31
@@ -55,6 +59,9 @@ class PackedCorpus:
     ids: np.ndarray
     """Memory-mapped, uint8, uint16 or int32: boundary, document, boundary, ..., boundary."""
 
+    ranges: Mapping[str, np.ndarray]
+    """The spans of each split, memory-mapped: once open, it can be removed from the cache."""
+
     folder: Path
     meta: Mapping[str, Any]
 
@@ -80,10 +87,7 @@ class PackedCorpus:
         ``ids[start - 1]`` is what stood before, a boundary or the text that was cut off, and
         ``ids[end]`` what follows.
         """
-        count = self.meta["counts"][_known(split)]["spans"]
-        if not count:
-            return np.zeros((0, 2), np.int64)
-        return np.memmap(self.folder / f"{split}.bin", np.dtype("<i8"), "r", shape=(count, 2))
+        return self.ranges[_known(split)]
 
     def cut(self, split: str) -> bool:
         """Whether the spans are pieces of documents that go on: the tail split of running text."""
@@ -113,6 +117,25 @@ class PackedCorpus:
                 raise _damaged(self.folder / name)
 
 
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """A folder for a packed corpus, this process's alone. If it is empty in the end, it goes.
+
+    Raises filelock.Timeout where another has it, and this one does not ``wait``.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_suffix(".lock")
+    with FileLock(path, timeout=-1 if wait else 0):
+        folder.mkdir(exist_ok=True)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if folder.exists():
+                    folder.rmdir()
+                path.unlink()  # whoever waits for it sees that it is gone
+
+
 def open_packed(folder: Path, tokenizer_class: type[Tokenizer]) -> PackedCorpus:
     """The packed corpus in ``folder``. Raises DamagedCorpusError where something is amiss."""
     meta = read_meta(folder)
@@ -137,6 +160,7 @@ def open_packed(folder: Path, tokenizer_class: type[Tokenizer]) -> PackedCorpus:
         replacements=tuple((pattern, text) for pattern, text in meta.get("replacements", ())),
         notices=meta["notices"],
         ids=np.memmap(folder / IDS, np.dtype(meta["dtype"]), "r"),
+        ranges={split: _spans(folder, split, meta["counts"][split]["spans"]) for split in SPLITS},
         folder=folder,
         meta=meta,
     )
@@ -145,23 +169,40 @@ def open_packed(folder: Path, tokenizer_class: type[Tokenizer]) -> PackedCorpus:
     return corpus
 
 
+def _spans(folder: Path, split: str, count: int) -> np.ndarray:
+    if not count:
+        return np.zeros((0, 2), np.int64)
+    return np.memmap(folder / f"{split}.bin", np.dtype("<i8"), "r", shape=(count, 2))
+
+
 def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Writes ``meta.json``, which makes the folder a packed corpus."""
-    text = json.dumps({"sha256": _digest(meta), "content": meta}, indent=1)  # ASCII: any symbol
-    storage.write_text(folder / META, text + "\n")
+    """Writes ``meta.json``: the corpus is there from then on."""
+    write_sealed(folder / META, meta)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
     """What ``meta.json`` says. Raises DamagedCorpusError where it is not what was written."""
-    path = folder / META
+    content = read_sealed(folder / META)
+    if content.get("format") != FORMAT:
+        raise _damaged(folder / META)
+    return content
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """``content`` as JSON, with its SHA-256."""
+    text = json.dumps({"sha256": _digest(content), "content": content}, indent=1)  # any symbol
+    storage.write_text(path, text + "\n")
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What ``write_sealed`` wrote. Raises DamagedCorpusError where it is not that."""
     try:
         whole = json.loads(path.read_text(encoding="utf-8"))
         content = whole["content"]
-        if whole["sha256"] != _digest(content) or content["format"] != FORMAT:
+        if whole["sha256"] != _digest(content) or not isinstance(content, dict):
             raise _damaged(path)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path) from error
-    assert isinstance(content, dict)
     return content
 
 

@@ -1,7 +1,8 @@
 """Makes ids of a corpus, once: text streams through in pieces, and ids and spans go to disk.
 
 Memory stays bounded whatever the size of the corpus and the number of its documents. A corpus is
-kept under a name made of its source's fingerprint and all settings; a second start opens it.
+kept under a name made of its source's fingerprint and all settings; a second start opens it, and
+goes on with it where the first one was interrupted.
 """
 
 from __future__ import annotations
@@ -9,30 +10,35 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import shutil
-import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from textgen import storage
 from textgen.contracts.options import options_dict
 from textgen.contracts.reader import Document, Reader
-from textgen.contracts.tokenizer import Tokenizer
+from textgen.contracts.tokenizer import Tokenizer, Vocabulary
 from textgen.corpus import packed
-from textgen.corpus.documents import DocumentSettings, arrange, choose_documents
+from textgen.corpus.cutting import Event, Short, character_jobs, cut, found_in
+from textgen.corpus.documents import LINES, Block, DocumentSettings, arrange, choose_documents
+from textgen.corpus.encoding import READ, Encoder, Job, Result
+from textgen.corpus.journal import UNFINISHED, Journal
 from textgen.corpus.packed import DamagedCorpusError, PackedCorpus
+from textgen.corpus.pool import Pool
 from textgen.corpus.splitting import SPLITS, Split, Table, choose_split, spans
-from textgen.corpus.writing import IdWriter
+from textgen.corpus.writing import DoubtfulError, IdWriter
 from textgen.rewriting import Rewriting
 
 __all__ = ["DocumentSettings", "PackedCorpus", "Progress", "pack"]
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with what is done ("reading", "packing", "downloading"), how much, and of how much."""
+"""Called with what is done ("reading" and "downloading" in bytes, "packing" in characters), how
+much, and of how much."""
 
 _TOLD = 1 << 20  # characters between two calls of the progress
 
@@ -50,13 +56,15 @@ def pack(
     tokenizer_distribution: str = "",
     plugins: Sequence[str] = (),
     progress: Progress | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> PackedCorpus:
     """The corpus of ``reader`` as ids, from ``cache`` where it was packed before.
 
     ``name`` is the corpus's for people, a base name; ``plugins`` tell the versions of the code that
     reads and splits it, for another may find other symbols. The vocabulary is learnt from the whole
-    text, all splits. Raises UserError for a corpus that is missing, empty, binary, wrongly encoded,
-    or of one distinct symbol.
+    text, all splits. ``notify`` is told where an interrupted packing is gone on with. Raises
+    UserError for a corpus that is missing, empty, binary, wrongly encoded, or of one distinct
+    symbol.
     """
     identity = {
         "format": packed.FORMAT,
@@ -71,36 +79,35 @@ def pack(
         "licence": licence,
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-    folder = cache / "packed" / key
+    folder = cache / packed.FOLDER / key
     about = {
         "name": name,
         "licence": licence,
         "tokenizer": tokenizer_name,
         "tokenizer_distribution": tokenizer_distribution,
     }
-    with storage.explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_suffix(".lock"))
-        with lock:
-            damage = ""
-            if (folder / packed.META).exists():
-                try:
-                    return packed.open_packed(folder, tokenizer_class)
-                except DamagedCorpusError as error:
-                    damage = f"{error.problem} {error.remedy}"
-            _clear(folder)
-            meta = _Packing(reader, settings, folder, progress).run(
-                tokenizer_class, tokenizer_options, name
-            )
-            packed.write_meta(folder, {**meta, **about})
-    corpus = packed.open_packed(folder, tokenizer_class)
+    with storage.explained(folder), packed.locked(folder):
+        damage = ""
+        if (folder / packed.META).exists():
+            try:
+                return packed.open_packed(folder, tokenizer_class)
+            except DamagedCorpusError as error:
+                damage = f"{error.problem} {error.remedy}"
+        _clear(folder)
+        packing = _Packing(reader, settings, folder, name, progress, notify)
+        meta = packing.run(tokenizer_class, tokenizer_options)
+        packed.write_meta(folder, {**meta, **about})
+        packing.end()
+        corpus = packed.open_packed(folder, tokenizer_class)
     return dataclasses.replace(corpus, notices=[damage, *corpus.notices]) if damage else corpus
 
 
 def _clear(folder: Path) -> None:
-    """Removes what a packing that was killed, or is damaged, left behind."""
+    """Removes what is damaged or half-written, but for a packing to go on with."""
     (folder / packed.META).unlink(missing_ok=True)
     for path in folder.iterdir():
+        if path.name == UNFINISHED:
+            continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -111,38 +118,124 @@ class _Packing:
     """One pass over the text to learn the vocabulary, a second to write ids."""
 
     def __init__(
-        self, reader: Reader, settings: DocumentSettings, folder: Path, progress: Progress | None
+        self,
+        reader: Reader,
+        settings: DocumentSettings,
+        folder: Path,
+        name: str,
+        progress: Progress | None,
+        notify: Callable[[str], None] | None,
     ) -> None:
         self._reader = reader
         self._settings = settings
-        self._rewriting = Rewriting(settings.replace)
         self._folder = folder
+        self._name = name
+        self._unfinished = folder / UNFINISHED
         self._progress = progress or (lambda stage, done, total: None)
-        self._characters: int | None = reader.size()
+        self._notify = notify or (lambda line: None)
+        self._characters: int | None = None
+        self._rewriting = Rewriting(settings.replace)
+        self._changed: set[int] = set()
+        self._salt = hashlib.sha256(str(settings.seed).encode()).digest()
+        self._salt = self._salt[: hashlib.blake2b.SALT_SIZE]
+        version = importlib.metadata.version("textgen-toolkit")
+        self._journal = Journal(folder, name, version)
 
-    def run(self, tokenizer_class: type[Tokenizer], options: Any, name: str) -> dict[str, Any]:
-        documents, notice = choose_documents(self._reader, self._settings, name)
-        tokenizer = tokenizer_class.learn(self._documents("reading", documents), options)
-        scratch = Path(tempfile.mkdtemp(prefix=".scratch-", dir=self._folder))
+    def run(self, tokenizer_class: type[Tokenizer], options: Any) -> dict[str, Any]:
+        """Packs, and returns what ``meta.json`` tells. What an interrupted packing left is gone on
+        with; what fails leaves nothing."""
         try:
-            with storage.replacing(self._folder / packed.IDS) as path:
-                writer = IdWriter(tokenizer, self._settings.seed, documents, path, scratch)
-                with writer:
-                    for document in self._documents("packing", documents):
-                        writer.add(document)
-                writer.check(name)
-            split = choose_split(writer.table, documents, self._settings, scratch, name)
-            files, counts = self._write_spans(split, writer.table)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        files[packed.IDS] = writer.file
+            if (before := self._journal.read()) is not None:
+                try:
+                    return self._go_on(tokenizer_class, *before)
+                except DoubtfulError:
+                    self._notify("What was packed before is not as it was: it is packed anew.")
+            self.end()
+            self._unfinished.mkdir()
+            learnt = self._learn(tokenizer_class, options)
+            if self._journal.due():
+                self._journal.save(learnt, None)
+            return self._finish(tokenizer_class, learnt, None)
+        except Exception:
+            self.end()
+            raise
+        except BaseException:  # Ctrl-C
+            if not self._journal.begun:
+                self.end()
+            raise
+
+    def end(self) -> None:
+        """Removes what only an unfinished packing needs."""
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+
+    def _go_on(
+        self,
+        tokenizer_class: type[Tokenizer],
+        learnt: dict[str, Any],
+        state: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        there = f"{state['written']:,} symbols are there" if state else "its vocabulary is known"
+        self._notify(f"Going on with the interrupted packing of {self._name}: {there}.")
+        return self._finish(tokenizer_class, learnt, state)
+
+    def _learn(self, tokenizer_class: type[Tokenizer], options: Any) -> dict[str, Any]:
+        """The first pass: what a document is, and the vocabulary."""
+        documents, notice = choose_documents(self._reader, self._settings, self._name)
+        records = self._reader.records
+        watched = self._watched("reading")
+        if tokenizer_class.learns_characters:
+            found = found_in(watched, documents, records)
+            texts = iter([Document("characters", (self._characters_of(found, documents),))])
+        else:
+            texts = map(self._rewriting.document, arrange(watched, documents, records))
+        tokenizer = tokenizer_class.learn(texts, options)
         vocabulary = tokenizer.vocabulary
         return {
-            "format": packed.FORMAT,
-            "sha256": writer.text_sha256,
             "symbols": [s.decode("utf-8", "surrogateescape") for s in vocabulary.symbols],
             "boundary": vocabulary.boundary,
             "tokenizer_data": dict(tokenizer.to_json()),
+            "documents": documents,
+            "notice": notice,
+            "characters": self._characters,
+        }
+
+    def _characters_of(self, found: Iterable[Document | Block], documents: str) -> str:
+        """Every character of the corpus once."""
+        every: set[str] = set()
+        with Pool(self._encoder(None, documents)) as pool:
+            jobs = ((job, job) for job in character_jobs(found, self._rewriting))
+            for _, result in _in_order(jobs, pool):
+                assert result is not None
+                every.update(result.characters)
+        return "".join(sorted(every))
+
+    def _finish(
+        self,
+        tokenizer_class: type[Tokenizer],
+        learnt: dict[str, Any],
+        state: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The second pass, and the splits."""
+        symbols = tuple(s.encode("utf-8", "surrogateescape") for s in learnt["symbols"])
+        vocabulary = Vocabulary(symbols, learnt["boundary"])
+        tokenizer = tokenizer_class.from_json(vocabulary, learnt["tokenizer_data"])
+        documents, name = learnt["documents"], self._name
+        self._characters = learnt["characters"]
+        with IdWriter(tokenizer, documents, self._unfinished, state) as writer:
+            self._write(writer, learnt, self._encoder(tokenizer, documents))
+            writer.check(name)
+            if self._journal.begun:  # what follows takes time, too
+                self._journal.save(learnt, writer.checkpoint())
+        split = choose_split(writer.table, documents, self._settings, self._unfinished, name)
+        files, counts = self._write_spans(split, writer.table)
+        files[packed.IDS] = writer.file
+        storage.settle(writer.ids_path, self._folder / packed.IDS)
+        return {
+            "format": packed.FORMAT,
+            "sha256": writer.text_sha256,
+            "symbols": learnt["symbols"],
+            "boundary": learnt["boundary"],
+            "tokenizer_data": learnt["tokenizer_data"],
             "documents": documents,
             "template": getattr(self._reader.options, "template", ""),
             "split": split.to_json(),
@@ -152,44 +245,74 @@ class _Packing:
             "replacements": self._rewriting.rules,
             "notices": [
                 n
-                for n in (notice, *writer.notices(name), *self._idle(name), *_missing(counts))
+                for n in (
+                    learnt["notice"],
+                    *writer.notices(name),
+                    *self._idle(name),
+                    *_missing(counts),
+                )
                 if n
             ],
         }
 
-    def _documents(self, stage: str, documents: str) -> Iterator[Document]:
-        arranged = arrange(self._watched(stage), documents, self._reader.records)
-        return map(self._rewriting.document, arranged)
+    def _write(self, writer: IdWriter, learnt: dict[str, Any], encoder: Encoder) -> None:
+        """The second pass."""
+        assert encoder.tokenizer is not None
+        found = found_in(self._watched("packing"), learnt["documents"], self._reader.records)
+        events = cut(found, self._rewriting, encoder.tokenizer.safe_cut, self._salt)
+        known = writer.events_known
+        with Pool(encoder) as pool:
+            tasks = (
+                (event, _to_read(event) if number < known else event.job)
+                for number, event in enumerate(events)
+            )
+            for event, result in _in_order(tasks, pool):
+                if result is not None:
+                    self._changed.update(result.changed)
+                writer.take(event, result)
+                if self._journal.due() and not writer.skipping:
+                    self._journal.save(learnt, writer.checkpoint())
+
+    def _encoder(self, tokenizer: Tokenizer | None, documents: str) -> Encoder:
+        joint = b"\n" if documents == LINES else b"\0"
+        return Encoder(tokenizer, self._settings.replace, self._salt, joint)
 
     def _idle(self, name: str) -> Iterator[str]:
-        for pattern, text in self._rewriting.rules:
-            if (pattern, text) in self._rewriting.idle:
+        """Rules that have changed nothing, neither here nor in another process."""
+        for number, (pattern, text) in enumerate(self._rewriting.rules):
+            if number not in self._changed and (pattern, text) in self._rewriting.idle:
                 yield f"--replace '{pattern}={text}' changed nothing in {name}."
 
     def _watched(self, stage: str) -> Iterator[Document]:
-        """What the reader finds, telling the progress and counting their characters on the way."""
-        done = told = 0
+        """What the reader finds, telling the progress and counting on the way: bytes of UTF-8 while
+        it is read, as far as sizes are known in these, then characters."""
+        size = _bytes if stage == "reading" else len
+        total = self._reader.size() if stage == "reading" else self._characters
+        characters = done = told = 0
+
+        def count(piece: str) -> None:
+            nonlocal characters, done, told
+            characters += len(piece)
+            done += size(piece)
+            if done - told >= _TOLD:
+                told = done
+                # of compressed text there is more than its size
+                self._progress(stage, done, total if total and done <= total else None)
 
         def watched(pieces: Iterable[str]) -> Iterator[str]:
-            nonlocal done, told
             for piece in pieces:
-                done += len(piece)
-                if done - told >= _TOLD:
-                    told = done
-                    self._progress(stage, done, self._characters)
+                count(piece)
                 yield piece
 
         for document in self._reader.documents():
             pieces = document.pieces
             if type(pieces) is tuple:  # records: no generator for each of millions
-                done += len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
-                if done - told >= _TOLD:
-                    told = done
-                    self._progress(stage, done, self._characters)
+                for piece in pieces:
+                    count(piece)
                 yield document
             else:
                 yield Document(document.name, watched(pieces), document.split)
-        self._characters = done
+        self._characters = characters
         self._progress(stage, done, done)
 
     def _write_spans(
@@ -225,3 +348,36 @@ def _missing(counts: dict[str, dict[str, int]]) -> list[str]:
     if counts["validation"]["symbols"]:
         return []
     return ["There is no text for validation: losses are of the training text."]
+
+
+def _in_order(
+    tasks: Iterable[tuple[Any, Job | None]], pool: Pool
+) -> Iterator[tuple[Any, Result | None]]:
+    """Each task with what its job found, in order, while the pool works ahead."""
+    waiting: deque[tuple[Any, Job | None, Future[Result | None] | None]] = deque()
+    for task, job in tasks:
+        waiting.append((task, job, pool.submit(job) if job else None))
+        while waiting and (len(waiting) > pool.ahead or _done(waiting[0][2])):
+            yield _taken(*waiting.popleft(), pool)
+    while waiting:
+        yield _taken(*waiting.popleft(), pool)
+
+
+def _done(future: Future[Result | None] | None) -> bool:
+    return future is None or future.done()
+
+
+def _taken(
+    task: Any, job: Job | None, future: Future[Result | None] | None, pool: Pool
+) -> tuple[Any, Result | None]:
+    return task, (pool.result(job, future) if job and future else None)
+
+
+def _to_read(event: Event) -> Job | None:
+    """What is left to do for an event whose ids are on the disk."""
+    return event.job._replace(kind=READ) if isinstance(event, Short) else None
+
+
+def _bytes(text: str) -> int:
+    """How many it has in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,83 +1,140 @@
-"""Writes documents as ids and as rows of a table, in batches where they are short, in pieces where
-they are long."""
+"""Writes ids and a table of documents as they come, in a folder of their own, so that a packing
+that was interrupted can be gone on with: what a checkpoint tells of is on the disk."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from textgen.contracts.errors import UserError
-from textgen.contracts.reader import Document
 from textgen.contracts.tokenizer import Tokenizer
 from textgen.corpus import packed
+from textgen.corpus.cutting import Begin, End, Event, Part, Short
 from textgen.corpus.documents import LINES
-from textgen.corpus.splitting import SPLITS, TABLE, UNSAID, Table
+from textgen.corpus.encoding import Result
+from textgen.corpus.splitting import TABLE, UNSAID, Table
 
-PIECE = 1 << 20
-"""Characters of a long document encoded together."""
 
-BATCH = 1 << 18
-"""Characters of short documents encoded together."""
+class DoubtfulError(Exception):
+    """What an interrupted packing left is not what is expected: it has to begin anew."""
 
 
 class IdWriter:
-    """Writes ids to a file, and a row for each document to a table, both as they come."""
+    """Writes ids to a file, and a row for each document to a table.
+
+    Used as a context. Given the ``state`` that a checkpoint returned, it goes on from there: of the
+    events before it, which come again, only the text is looked at. Raises DoubtfulError where the
+    files, or the text that comes again, are not those of the checkpoint.
+    """
 
     def __init__(
-        self, tokenizer: Tokenizer, seed: int, documents: str, path: Path, scratch: Path
+        self, tokenizer: Tokenizer, documents: str, folder: Path, state: dict[str, Any] | None
     ) -> None:
         self._tokenizer = tokenizer
         self._boundary = tokenizer.boundary
-        self._lengths = np.array([len(symbol) for symbol in tokenizer.symbols], np.int64)
-        # a salt keys the hash as a key does, at half the time for short texts
-        self._salt = hashlib.sha256(str(seed).encode()).digest()[: hashlib.blake2b.SALT_SIZE]
         self._lists = documents == LINES
+        self._state = state
         self.dtype = packed.dtype_for(len(tokenizer.symbols))
-        self.table = Table(scratch / "documents")
-        self._ids_path, self._text = path, hashlib.sha256()
+        self.ids_path = folder / "ids"
+        self.table = Table(folder / "documents", **state["table"] if state else {})
+        self._text = hashlib.sha256()
         self._ids_digest = hashlib.sha256()
-        self._written = self._texts = 0
-        self._batch: list[str] = []
-        self._batch_splits: list[int] = []
-        self._batch_length = 0
+        self._rows_digest = hashlib.sha256()
+        self._texts = 0
+        self._events = 0
+        self._rows_written = state["rows"] if state else 0
+        self.written = state["written"] if state else 0
+        """Ids, boundaries included."""
+        self._start = state["start"] if state else 0
         self._seen = np.zeros(len(tokenizer.symbols), bool)
         self._unknown: dict[str, None] = {}
+        if state:
+            self._seen[state["seen"]] = True
+            self._unknown = dict.fromkeys(state["unknown"])
 
     def __enter__(self) -> IdWriter:
-        self._ids_file = self._ids_path.open("wb")
-        self._table_file = self.table.path.open("wb")
-        self._write(np.array([self._boundary]))
+        self._ids_file = _opened(self.ids_path)
+        self._table_file = _opened(self.table.path)
+        try:
+            _keep(self._ids_file, self.written * self.dtype.itemsize, self._ids_digest)
+            _keep(self._table_file, self._rows_written * TABLE.itemsize, self._rows_digest)
+            if self._state is None:
+                self._write(np.array([self._boundary]))
+            elif self._digests() != self._state["sha256"]:
+                raise DoubtfulError
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *failure: object) -> None:
-        try:
-            if failure[0] is None:
-                self._flush()
-        finally:
-            self._ids_file.close()
-            self._table_file.close()
+        self._ids_file.close()
+        self._table_file.close()
 
-    def add(self, document: Document) -> None:
-        """Encodes one document: short ones wait for others, long ones stream."""
-        split = UNSAID if document.split is None else _split_number(document)
-        pieces = document.pieces
-        if type(pieces) is tuple and len(pieces) == 1 and (length := len(pieces[0])) < BATCH:
-            if length:
-                self._batch.append(pieces[0])
-                self._batch_splits.append(split)
-                self._batch_length += length
-                if self._batch_length >= BATCH:
-                    self._flush()
-            return
-        self._flush()
-        self._stream(pieces, split)
+    @property
+    def skipping(self) -> bool:
+        """Whether what comes next is on the disk already."""
+        return self._events < self.events_known
+
+    @property
+    def events_known(self) -> int:
+        """How many events are on the disk already."""
+        return self._state["events"] if self._state else 0
+
+    def take(self, event: Event, result: Result | None) -> None:
+        """Writes what an event brings; ``result`` is that of its job."""
+        known = self.skipping
+        self._hash(event, result)
+        self._events += 1
+        if not known:
+            self._add(event, result)
+        elif not self.skipping and self._state and self._text.hexdigest() != self._state["text"]:
+            raise DoubtfulError
+
+    def _add(self, event: Event, result: Result | None) -> None:
+        if isinstance(event, Begin):
+            self._start = self.written
+        elif isinstance(event, Short) and result is not None:
+            self._add_short(event, result)
+        elif isinstance(event, Part) and result is not None:
+            self._note(result)
+            self._write(result.ids)
+        elif isinstance(event, End):
+            starts, ends = np.array([self._start]), np.array([self.written])
+            self._rows(starts, ends, np.frombuffer(event.key, "<u8"), np.array([event.split]))
+            self._write(np.array([self._boundary]))
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Puts everything so far on the disk, and returns what goes on from here, as JSON."""
+        for file in (self._ids_file, self._table_file):
+            file.flush()
+            os.fsync(file.fileno())
+        table = self.table
+        return {
+            "events": self._events,
+            "written": self.written,
+            "rows": self._rows_written,
+            "start": self._start,
+            "table": {
+                "count": table.count,
+                "symbols": table.symbols,
+                "longest": table.longest,
+                "unsaid": table.unsaid,
+            },
+            "seen": np.flatnonzero(self._seen).tolist(),
+            "unknown": list(self._unknown),
+            "text": self._text.hexdigest(),
+            "sha256": self._digests(),
+        }
 
     def check(self, name: str) -> None:
         """Raises UserError where there is nothing to learn."""
+        if self.skipping:
+            raise DoubtfulError
         if not self.table.symbols:
             raise UserError(f"{name} holds no text.", "Give a source with some text in it.")
         if self._seen.sum() == 1:
@@ -90,7 +147,7 @@ class IdWriter:
     @property
     def file(self) -> dict[str, Any]:
         return {
-            "bytes": self._written * self.dtype.itemsize,
+            "bytes": self.written * self.dtype.itemsize,
             "sha256": self._ids_digest.hexdigest(),
         }
 
@@ -104,119 +161,80 @@ class IdWriter:
         listing = ", ".join(ascii(symbol) for symbol in list(self._unknown)[:8])
         return [f"{name} holds {len(self._unknown)} symbols that were left out: {listing}."]
 
-    def _stream(self, pieces: Iterable[str], split: int) -> None:
-        start, held = self._written, ""
-        digest = hashlib.blake2b(digest_size=8, salt=self._salt)
-        began = False
-        for piece in _moderate(pieces):
-            if not began:
-                self._separate()
-                began = True
-            data = piece.encode("utf-8", "surrogatepass")
-            digest.update(data)
-            self._text.update(data)
-            held += piece
-            cut = self._tokenizer.safe_cut(held)
-            if cut:
-                self._write(self._encode(held[:cut]))
-                held = held[cut:]
-        if held:
-            self._write(self._encode(held))
-        if began:
-            self._end_text()
-            keys = np.frombuffer(digest.digest(), "<u8")
-            self._rows(np.array([start]), np.array([self._written]), keys, [split])
-            self._write(np.array([self._boundary]))
-
-    def _flush(self) -> None:
-        if not self._batch:
+    def _add_short(self, event: Short, result: Result) -> None:
+        if not len(result.ends):
             return
-        texts, splits = self._batch, self._batch_splits
-        self._batch, self._batch_splits, self._batch_length = [], [], 0
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-        salt, blake2b = self._salt, hashlib.blake2b
-        hashes = b"".join([blake2b(d, digest_size=8, salt=salt).digest() for d in encoded])
-        self._hash_texts(encoded)
-        ids, ends = self._encode_all(texts, encoded)
-        count = np.arange(len(texts))
-        final = self._written + ends + count  # a boundary after each document before
-        starts = np.append(self._written, final[:-1] + 1)
-        self._rows(starts, final, np.frombuffer(hashes, "<u8"), splits)
-        self._seen[ids] = True
-        self._write(np.insert(ids, ends, self._boundary))
+        self._note(result)
+        final = self.written + result.ends + np.arange(len(result.ends))
+        starts = np.append(self.written, final[:-1] + 1)  # after the boundary of the one before
+        self._rows(starts, final, result.keys, np.repeat(event.splits, result.counts))
+        self._write(result.ids)
 
-    def _encode_all(self, texts: list[str], encoded: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all texts in a row, and where each text's end.
-
-        Where every text may be cut at its end, they are encoded as one: the symbols' bytes then
-        tell the texts apart.
-        """
-        safe_cut = self._tokenizer.safe_cut
-        if all(safe_cut(text) == len(text) for text in texts):
-            ids, unknown = self._tokenizer.encode("".join(texts))
-            if not unknown and len(ids):
-                reached = np.cumsum(self._lengths[ids])
-                wanted = np.cumsum([len(data) for data in encoded])
-                ends = np.searchsorted(reached, wanted)
-                if reached[-1] == wanted[-1] and (reached[ends] == wanted).all():
-                    return ids, ends + 1
-        parts = [self._encode(text) for text in texts]
-        return np.concatenate(parts), np.cumsum([len(part) for part in parts])
-
-    def _encode(self, text: str) -> np.ndarray:
-        ids, unknown = self._tokenizer.encode(text)
-        self._unknown.update(dict.fromkeys(unknown))
-        self._seen[ids] = True
-        return ids
+    def _note(self, result: Result) -> None:
+        self._seen[result.seen] = True
+        self._unknown.update(dict.fromkeys(result.unknown))
 
     def _write(self, ids: np.ndarray) -> None:
-        data = ids.astype(self.dtype).tobytes()
+        data = ids.astype(self.dtype, copy=False).tobytes()
         self._ids_file.write(data)
         self._ids_digest.update(data)
-        self._written += len(ids)
+        self.written += len(ids)
 
     def _rows(
-        self, starts: np.ndarray, ends: np.ndarray, keys: np.ndarray, splits: list[int]
+        self, starts: np.ndarray, ends: np.ndarray, keys: np.ndarray, splits: np.ndarray
     ) -> None:
         rows = np.empty(len(starts), TABLE)
         rows["start"], rows["end"], rows["key"], rows["split"] = starts, ends, keys, splits
-        self._table_file.write(rows.tobytes())
+        data = rows.tobytes()
+        self._table_file.write(data)
+        self._rows_digest.update(data)
+        self._rows_written += len(rows)
         lengths = ends - starts
         self.table.count += int((lengths > 0).sum())
         self.table.symbols += int(lengths.sum())
         self.table.longest = max(self.table.longest, int(lengths.max()))
-        self.table.unsaid += splits.count(UNSAID)
+        self.table.unsaid += int((splits == UNSAID).sum())
 
-    def _hash_texts(self, encoded: list[bytes]) -> None:
+    def _digests(self) -> list[str]:
+        return [self._ids_digest.hexdigest(), self._rows_digest.hexdigest()]
+
+    def _hash(self, event: Event, result: Result | None) -> None:
         """Lines are hashed with their ends, so a list has the hash of its file; others apart."""
-        if self._lists:
-            self._text.update(b"\n".join(encoded) + b"\n")
+        if isinstance(event, Short):
+            assert result is not None
+            if count := int(result.counts.sum()):
+                self._separate(count)
+                self._text.update(result.data)
+                self._end_text()
+        elif isinstance(event, Begin):
+            self._separate(1)
+        elif isinstance(event, Part):
+            self._text.update(event.data)
         else:
-            for data in encoded:
-                self._separate()
-                self._text.update(data)
+            self._end_text()
 
-    def _separate(self) -> None:
+    def _separate(self, count: int) -> None:
         if not self._lists and self._texts:
             self._text.update(b"\0")
-        self._texts += 1
+        self._texts += count
 
     def _end_text(self) -> None:
         if self._lists:
             self._text.update(b"\n")
 
 
-def _moderate(pieces: Iterable[str]) -> Iterator[str]:
-    """``pieces`` in strings of at most a megabyte, without empty ones."""
-    for piece in pieces:
-        for start in range(0, len(piece), PIECE):
-            yield piece[start : start + PIECE]
+def _opened(path: Path) -> IO[bytes]:
+    path.touch()
+    return path.open("r+b")
 
 
-def _split_number(document: Document) -> int:
-    if document.split not in SPLITS:
-        raise UserError(
-            f"{document.name} says it belongs to a split {document.split!r}.",
-            f"It is one of {', '.join(SPLITS)}.",
-        )
-    return SPLITS.index(document.split)
+def _keep(file: IO[bytes], size: int, digest: Any) -> None:
+    """Hashes the first ``size`` bytes, and cuts off what follows."""
+    left = size
+    while left and (data := file.read(min(left, 1 << 20))):
+        digest.update(data)
+        left -= len(data)
+    if left:
+        raise DoubtfulError
+    file.seek(size)
+    file.truncate()

@@ -93,8 +93,8 @@ class ProgressView:
         return facts
 
     def _amount(self, number: float) -> str:
-        """Bytes of a download, characters of everything else."""
-        if self._stage == "downloading":
+        """Bytes of what comes from outside, else characters."""
+        if self._stage in ("downloading", "reading"):
             return figures.size(number)
         return f"{figures.count(number)} characters"
 
