@@ -59,7 +59,7 @@ def rm(registry: Any, corpus: str | None, packed_only: bool) -> None:
     CORPUS may also be the file or folder that was packed. With --packed and no CORPUS, the packed
     forms of all corpora are removed.
     """
-    from textgen.contracts.errors import UserError
+    from textgen.contracts.errors import UserError, unknown_name
     from textgen.corpus.fetching import remove_built
     from textgen.corpus.packed_cache import list_packed, remove_packed
     from textgen.screen import console, figures
@@ -70,12 +70,13 @@ def rm(registry: Any, corpus: str | None, packed_only: bool) -> None:
         raise UserError("Which corpus is to be removed?", "Name one, or write --packed for all.")
     cache, name, removed = cache_folder(), None, []
     if corpus is not None:
-        name = Path(corpus).name
-        by_name = corpus in registry.names("corpus")
-        if by_name or all(entry.name != name for entry in list_packed(cache)):
+        name, packed = Path(corpus).name, {entry.name for entry in list_packed(cache)}
+        if corpus in registry.names("corpus") or name not in packed:
             recipe = find_recipe(corpus, registry)
-            name = recipe.name if recipe else name
-            if recipe and not packed_only and remove_built(recipe, cache):
+            if recipe is None:
+                raise unknown_name("corpus", corpus, [*registry.names("corpus"), *packed])
+            name = recipe.name
+            if not packed_only and remove_built(recipe, cache):
                 removed.append("what was fetched")
     if entries := remove_packed(cache, name):
         removed.append(f"{figures.size(sum(entry.bytes for entry in entries))} packed")
