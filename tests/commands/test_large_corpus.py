@@ -59,6 +59,16 @@ class Peaks:
     symbols: int = 0
 
 
+def anonymous(process: int) -> int:
+    """RssAnon in bytes, of a process and of those that it has started."""
+    try:
+        told = Path(f"/proc/{process}/status").read_text().partition("RssAnon:")[2].split()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return 0
+    return (1024 * int(told[0]) if told else 0) + sum(anonymous(int(word)) for word in children)
+
+
 def trained(text: Path, kind: str) -> Peaks:
     """The peaks of a training on ``text`` that packs it first, in a process of its own.
 
@@ -72,10 +82,8 @@ def trained(text: Path, kind: str) -> Peaks:
             [*command, *SMALL, "--json"], cwd=text.parent, env=env, stdout=out
         )
     peaks, done = Peaks(), False
-    status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None and not done:
-        told = status.read_text().partition("RssAnon:")[2].split()
-        peaks.whole = max(peaks.whole, 1024 * int(told[0]) if told else 0)
+        peaks.whole = max(peaks.whole, anonymous(process.pid))
         events = [json.loads(line) for line in output.read_text().splitlines(True) if "\n" in line]
         if not events:
             peaks.packing = peaks.whole

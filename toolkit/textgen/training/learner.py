@@ -144,6 +144,7 @@ class Learner:
     def _first_streams(self) -> Streams:
         corpus, settings = self._corpus, self._settings
         corpus.require(settings.sequence_length)
+        starts, ends = self.held_back.T
         return Streams(
             corpus.ids,
             self._spans,
@@ -154,6 +155,7 @@ class Learner:
             jitter=settings.sequence_jitter,
             seed=settings.seed,
             rows=self._rows,
+            within=corpus.symbols("train") - int((ends - starts).sum()),
         )
 
     def _losses(self, batch: Batch, precision: str) -> tuple[Tensor, Tensor]:

@@ -44,8 +44,9 @@ class Batch:
 class Streams:
     """An endless, restorable sequence of batches over some spans of packed ids.
 
-    ``ids`` and ``spans`` (n, 2) may be memory-mapped; no table of all documents is ever made. With
-    ``rows`` the batches have these rows alone, of the ``batch_size`` that are moved on and counted.
+    ``ids`` and ``spans`` (n, 2) may be memory-mapped; no table of all documents is ever made.
+    ``within`` is how many symbols the spans have, where it is known. With ``rows`` the batches have
+    these rows alone, of the ``batch_size`` that are moved on and counted.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class Streams:
         seed: int,
         jitter: float = 0.0,
         rows: slice = slice(None),
+        within: int | None = None,
     ) -> None:
-        self._targets = Targets(ids, spans, boundary)
+        self._targets = Targets(ids, spans, boundary, within)
         self._batch = batch_size
         self._length = sequence_length
         self._reset_probability = reset_probability

@@ -19,15 +19,19 @@ class Spans(Protocol):
 
 
 class Targets:
-    """The spans of a split over ``ids``; both may be memory-mapped.
+    """The spans of a split over ``ids``; both may be memory-mapped. ``within`` is how many symbols
+    the spans have, where it is known: to count those of millions takes a while.
 
     Symbols are counted as they are predicted, so the boundary that closes a document is one.
     """
 
-    def __init__(self, ids: np.ndarray, spans: Spans, boundary: int) -> None:
+    def __init__(
+        self, ids: np.ndarray, spans: Spans, boundary: int, within: int | None = None
+    ) -> None:
         self.ids = ids
         self.spans = spans
         self.boundary = boundary
+        self._within = within
 
     def __len__(self) -> int:
         return len(self.spans)
@@ -45,11 +49,12 @@ class Targets:
 
     def symbols(self) -> int:
         """How many there are: exact but for the boundaries, which are counted in a sample."""
-        within = sum(int((block[:, 1] - block[:, 0]).sum()) for block in self.blocks())
+        if self._within is None:
+            self._within = sum(int((block[:, 1] - block[:, 0]).sum()) for block in self.blocks())
         chosen = self._sample().tolist()
         # in a split by documents all spans end with a boundary, in a cut text none
         closed = sum(self.range(span)[1] > int(self.spans[span][1]) for span in chosen)
-        return within + round(len(self.spans) * closed / max(1, len(chosen)))
+        return self._within + round(len(self.spans) * closed / max(1, len(chosen)))
 
     def median_length(self) -> float:
         """The median of the spans' lengths, from a sample."""
