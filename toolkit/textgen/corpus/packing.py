@@ -13,9 +13,7 @@ import hashlib
 import importlib.metadata
 import json
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,10 @@ from textgen.contracts.options import options_dict
 from textgen.contracts.reader import Document, Reader
 from textgen.contracts.tokenizer import Tokenizer, Vocabulary
 from textgen.corpus import packed
+from textgen.corpus.counting import Counting, Progress
 from textgen.corpus.cutting import Event, Short, character_jobs, cut, found_in
 from textgen.corpus.documents import LINES, Block, DocumentSettings, arrange, choose_documents
-from textgen.corpus.encoding import READ, Encoder, Job, Result
+from textgen.corpus.encoding import READ, Encoder, Job
 from textgen.corpus.journal import UNFINISHED, Journal
 from textgen.corpus.packed import DamagedCorpusError, PackedCorpus
 from textgen.corpus.pool import Pool
@@ -35,12 +34,6 @@ from textgen.corpus.writing import DoubtfulError, IdWriter
 from textgen.rewriting import Rewriting
 
 __all__ = ["DocumentSettings", "PackedCorpus", "Progress", "pack"]
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is done ("reading" and "downloading" in bytes, "packing" in characters), how
-much, and of how much."""
-
-_TOLD = 1 << 20  # characters between two calls of the progress
 
 
 def pack(
@@ -131,9 +124,8 @@ class _Packing:
         self._folder = folder
         self._name = name
         self._unfinished = folder / UNFINISHED
-        self._progress = progress or (lambda stage, done, total: None)
+        self._counting = Counting(reader, progress)
         self._notify = notify or (lambda line: None)
-        self._characters: int | None = None
         self._rewriting = Rewriting(settings.replace)
         self._changed: set[int] = set()
         self._salt = hashlib.sha256(str(settings.seed).encode()).digest()
@@ -182,12 +174,12 @@ class _Packing:
         """The first pass: what a document is, and the vocabulary."""
         documents, notice = choose_documents(self._reader, self._settings, self._name)
         records = self._reader.records
-        watched = self._watched("reading")
+        counted = self._counting.documents("reading")
         if tokenizer_class.learns_characters:
-            found = found_in(watched, documents, records)
+            found = found_in(counted, documents, records)
             texts = iter([Document("characters", (self._characters_of(found, documents),))])
         else:
-            texts = map(self._rewriting.document, arrange(watched, documents, records))
+            texts = map(self._rewriting.document, arrange(counted, documents, records))
         tokenizer = tokenizer_class.learn(texts, options)
         vocabulary = tokenizer.vocabulary
         return {
@@ -196,7 +188,7 @@ class _Packing:
             "tokenizer_data": dict(tokenizer.to_json()),
             "documents": documents,
             "notice": notice,
-            "characters": self._characters,
+            "characters": self._counting.characters,
         }
 
     def _characters_of(self, found: Iterable[Document | Block], documents: str) -> str:
@@ -204,7 +196,7 @@ class _Packing:
         every: set[str] = set()
         with Pool(self._encoder(None, documents)) as pool:
             jobs = ((job, job) for job in character_jobs(found, self._rewriting))
-            for _, result in _in_order(jobs, pool):
+            for _, result in pool.in_order(jobs):
                 assert result is not None
                 every.update(result.characters)
         return "".join(sorted(every))
@@ -220,7 +212,7 @@ class _Packing:
         vocabulary = Vocabulary(symbols, learnt["boundary"])
         tokenizer = tokenizer_class.from_json(vocabulary, learnt["tokenizer_data"])
         documents, name = learnt["documents"], self._name
-        self._characters = learnt["characters"]
+        self._counting.characters = learnt["characters"]
         with IdWriter(tokenizer, documents, self._unfinished, state) as writer:
             self._write(writer, learnt, self._encoder(tokenizer, documents))
             writer.check(name)
@@ -258,7 +250,9 @@ class _Packing:
     def _write(self, writer: IdWriter, learnt: dict[str, Any], encoder: Encoder) -> None:
         """The second pass."""
         assert encoder.tokenizer is not None
-        found = found_in(self._watched("packing"), learnt["documents"], self._reader.records)
+        found = found_in(
+            self._counting.documents("packing"), learnt["documents"], self._reader.records
+        )
         events = cut(found, self._rewriting, encoder.tokenizer.safe_cut, self._salt)
         known = writer.events_known
         with Pool(encoder) as pool:
@@ -266,7 +260,7 @@ class _Packing:
                 (event, _to_read(event) if number < known else event.job)
                 for number, event in enumerate(events)
             )
-            for event, result in _in_order(tasks, pool):
+            for event, result in pool.in_order(tasks):
                 if result is not None:
                     self._changed.update(result.changed)
                 writer.take(event, result)
@@ -282,38 +276,6 @@ class _Packing:
         for number, (pattern, text) in enumerate(self._rewriting.rules):
             if number not in self._changed and (pattern, text) in self._rewriting.idle:
                 yield f"--replace '{pattern}={text}' changed nothing in {name}."
-
-    def _watched(self, stage: str) -> Iterator[Document]:
-        """What the reader finds, telling the progress and counting on the way: bytes of UTF-8 while
-        it is read, as far as sizes are known in these, then characters."""
-        size = _bytes if stage == "reading" else len
-        total = self._reader.size() if stage == "reading" else self._characters
-        characters = done = told = 0
-
-        def count(piece: str) -> None:
-            nonlocal characters, done, told
-            characters += len(piece)
-            done += size(piece)
-            if done - told >= _TOLD:
-                told = done
-                # of compressed text there is more than its size
-                self._progress(stage, done, total if total and done <= total else None)
-
-        def watched(pieces: Iterable[str]) -> Iterator[str]:
-            for piece in pieces:
-                count(piece)
-                yield piece
-
-        for document in self._reader.documents():
-            pieces = document.pieces
-            if type(pieces) is tuple:  # records: no generator for each of millions
-                for piece in pieces:
-                    count(piece)
-                yield document
-            else:
-                yield Document(document.name, watched(pieces), document.split)
-        self._characters = characters
-        self._progress(stage, done, done)
 
     def _write_spans(
         self, split: Split, table: Table
@@ -350,34 +312,6 @@ def _missing(counts: dict[str, dict[str, int]]) -> list[str]:
     return ["There is no text for validation: losses are of the training text."]
 
 
-def _in_order(
-    tasks: Iterable[tuple[Any, Job | None]], pool: Pool
-) -> Iterator[tuple[Any, Result | None]]:
-    """Each task with what its job found, in order, while the pool works ahead."""
-    waiting: deque[tuple[Any, Job | None, Future[Result | None] | None]] = deque()
-    for task, job in tasks:
-        waiting.append((task, job, pool.submit(job) if job else None))
-        while waiting and (len(waiting) > pool.ahead or _done(waiting[0][2])):
-            yield _taken(*waiting.popleft(), pool)
-    while waiting:
-        yield _taken(*waiting.popleft(), pool)
-
-
-def _done(future: Future[Result | None] | None) -> bool:
-    return future is None or future.done()
-
-
-def _taken(
-    task: Any, job: Job | None, future: Future[Result | None] | None, pool: Pool
-) -> tuple[Any, Result | None]:
-    return task, (pool.result(job, future) if job and future else None)
-
-
 def _to_read(event: Event) -> Job | None:
     """What is left to do for an event whose ids are on the disk."""
     return event.job._replace(kind=READ) if isinstance(event, Short) else None
-
-
-def _bytes(text: str) -> int:
-    """How many it has in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

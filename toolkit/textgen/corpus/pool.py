@@ -16,14 +16,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from textgen.corpus import wire
 from textgen.corpus.encoding import Encoder, Job, Result
 from textgen.corpus.worker import BOOT, describe
+
+Task = TypeVar("Task")
 
 AFTER = 1.0
 """Seconds of work after which it is shared."""
@@ -61,8 +65,8 @@ class Pool:
         self._workers: list[_Worker] = []
         self._size = min(_cores(), MOST)
         self._alone = self._size < 2 or not sys.executable or getattr(sys, "frozen", False)
-        self.ahead = 2 * self._size + 2
-        """How many jobs to submit before the first result is taken."""
+        self._ahead = 2 * self._size + 2
+        """How many tasks are begun before the first result is waited for."""
 
     def __enter__(self) -> Pool:
         return self
@@ -83,8 +87,30 @@ class Pool:
         """How many there are to share with, now."""
         return sum(worker.ready for worker in self._workers)
 
+    def in_order(
+        self, tasks: Iterable[tuple[Task, Job | None]]
+    ) -> Iterator[tuple[Task, Result | None]]:
+        """Each task with what its job found, if it has one, in order; later ones are begun while
+        the first is waited for."""
+        waiting: deque[tuple[Task, Job | None, Future[Result | None] | None]] = deque()
+        for task, job in tasks:
+            waiting.append((task, job, self.submit(job) if job else None))
+            while waiting and (len(waiting) > self._ahead or _done(waiting[0][2])):
+                yield self._first(waiting)
+        while waiting:
+            yield self._first(waiting)
+
+    def _first(
+        self, waiting: deque[tuple[Task, Job | None, Future[Result | None] | None]]
+    ) -> tuple[Task, Result | None]:
+        task, job, future = waiting.popleft()
+        if job is None or future is None:
+            return task, None
+        found = future.result()
+        return task, self._run(job) if found is None else found
+
     def submit(self, job: Job) -> Future[Result | None]:
-        """Begins a job: here, or in the next free process."""
+        """Begins a job: here, or in the next free process; None where that could not do it."""
         done: Future[Result | None] = Future()
         if job.length >= _SMALL and self.processes:
             self._jobs.put((job, done))
@@ -93,11 +119,6 @@ class Pool:
             if not self._alone and not self._workers and self._pays():
                 self._share()
         return done
-
-    def result(self, job: Job, done: Future[Result | None]) -> Result:
-        """What the job found; done here where its process could not."""
-        found = done.result()
-        return self._run(job) if found is None else found
 
     def _share(self) -> None:
         described = describe(self._encoder)
@@ -172,6 +193,10 @@ class _Worker:
                 except _BROKEN:
                     self.ready = False
             done.set_result(found)
+
+
+def _done(future: Future[Result | None] | None) -> bool:
+    return future is None or future.done()
 
 
 def _cores() -> int:
