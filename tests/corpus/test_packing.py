@@ -25,7 +25,15 @@ from textgen.contracts.options import NoOptions, build_options
 from textgen.contracts.reader import Document, Reader
 from textgen.contracts.tokenizer import Tokenizer
 from textgen.corpus import cutting, packed
-from textgen.corpus.documents import DocumentSettings, looks_like_list, parse_sizes, unescape
+from textgen.corpus.documents import (
+    Block,
+    DocumentSettings,
+    arrange,
+    blocks,
+    looks_like_list,
+    parse_sizes,
+    unescape,
+)
 from textgen.corpus.packing import PackedCorpus, pack
 from textgen_readers.lines import Lines
 from textgen_readers.text import Text
@@ -579,3 +587,26 @@ def test_running_text_is_replaced_line_by_line(documents: str, tmp_path: Path) -
     rules = ((r"\d+:\d+:\d+", "T"), (r"\d[^x]*\d", "across"))
     corpus = pack_documents(tmp_path, Document("a", pieces), documents=documents, replace=rules)
     assert everything(corpus) == [part for part in parts if part]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    pieces=st.lists(st.text(alphabet="ab-\n", max_size=9), max_size=9),
+    separator=st.sampled_from(["\n", "--", "aba", "-a-"]),
+    longest=st.integers(1, 12),
+)
+def test_blocks_hold_the_documents_between_separators(
+    pieces: list[str], separator: str, longest: int
+) -> None:
+    def reader() -> list[Document]:
+        return [Document("a", iter(pieces)), Document("b", iter(["-", *pieces]))]
+
+    found: list[str] = []
+    for item in blocks(reader(), separator, longest):
+        if isinstance(item, Block):
+            found += filter(None, item.text.split(item.separator))
+        else:
+            found.append("".join(item.pieces))
+    written = separator.replace("\n", r"\n")
+    wanted = ["".join(document.pieces) for document in arrange(reader(), written, False)]
+    assert found == wanted
