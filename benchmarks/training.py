@@ -209,7 +209,7 @@ def main() -> None:
             layers, width = map(int, size.split("x"))
             settings = replace(usual, layers=layers, hidden_size=width, batch_size=SIZES[size])
             case = Case(cell, size, corpus, settings)
-            speed = speeds(case, *((3, 0.5) if arguments.quick else (7, 3.0)))
+            speed = speeds(case, *((3, 0.5) if arguments.quick else (5, 1.5)))
             found.append({"cell": cell, "size": size, "symbols a second": speed})
             ours, plain, bf16 = speed.values()
             row = [f"{value:,.0f}" for value in speed.values()]

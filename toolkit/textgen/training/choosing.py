@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ _SEEN = 5
 """Symbols that the budget shows for each parameter, at least: with fewer, a larger network is
 further from what it could learn than a smaller one."""
 
-_KNOWN = 1.0
+_KNOWN = 0.7
 """Symbols to learn for each parameter, at least: with fewer, it learns them by heart."""
 
 _STEP = 2048
@@ -58,48 +58,83 @@ def choose(
     given = {name: value for name, value in given.items() if value is not None}
     usual = build_settings(given)
     rows = _batch(corpus, usual.sequence_length)
-    candidates = [usual.hidden_size] if "hidden_size" in given else SIZES
-    size, seen, began = 0, 0.0, time.perf_counter()
-    for candidate in candidates:
-        tried = {"layer_norm": True, "batch_size": rows, **given, "hidden_size": candidate}
-        settings = build_settings(tried)
-        network = _network(corpus, cell_class, cell_options, settings)
-        parameters = sum(p.numel() for cell in network.stack() for p in cell.parameters())
-        shown = _symbols_shown(network, corpus, settings)
-        if size and parameters > min(corpus.symbols("train") / _KNOWN, shown / _SEEN):
-            break
-        size, seen = candidate, shown
-        kind, amount = usual.budget
-        if kind == "minutes" and time.perf_counter() - began > _SHARE * 60 * amount:
-            break
-    epochs = seen / corpus.symbols("train")
+    trials = _Trials(
+        corpus, cell_class, cell_options, {"layer_norm": True, "batch_size": rows, **given}
+    )
+    size, shown = trials.largest([usual.hidden_size] if "hidden_size" in given else SIZES)
+    epochs = shown.symbols / corpus.symbols("train")
     rules = {
         "hidden_size": size,
         "layer_norm": True,
         "batch_size": rows,
-        "learning_rate": _learning_rate(size),
+        "learning_rate": _learning_rate(size, shown.steps),
         "dropout": _dropout(epochs),
     }
     chosen = {name: rules[name] for name in CHOSEN if name not in given}
     return Choice({**given, **chosen}, _reason(chosen, usual, epochs))
 
 
-def _network(
-    corpus: PackedCorpus, cell_class: type[Cell], cell_options: Any, settings: Settings
-) -> Network:
-    network = build_network(corpus.vocabulary.size, cell_class, cell_options, settings)
-    return network.to(choose_device(settings.device)).train()
+@dataclass(frozen=True)
+class _Shown:
+    """What a budget shows a network: symbols in steps."""
+
+    steps: float
+    symbols: float
 
 
-def _symbols_shown(network: Network, corpus: PackedCorpus, settings: Settings) -> float:
-    """How many symbols the budget shows the network: in minutes, by the fastest of some steps."""
-    kind, amount = settings.budget
-    learner = Learner(network, corpus, settings)
-    symbols, _ = learner.streams.look_ahead()
-    if kind == "minutes":
-        return symbols * 60 * amount / _seconds_a_step(learner, settings.precision)
-    whole = learner.streams.symbols_in_epoch
-    return amount * {"steps": symbols, "epochs": whole, "tokens": 1}[kind]
+@dataclass(frozen=True)
+class _Trials:
+    """Networks of different width, for one corpus and budget."""
+
+    corpus: PackedCorpus
+    cell_class: type[Cell]
+    cell_options: Any
+    given: Mapping[str, Any]
+
+    def largest(self, sizes: Sequence[int]) -> tuple[int, _Shown]:
+        """The largest of the ascending ``sizes`` that corpus and budget can teach, else the first,
+        and what the budget shows it."""
+        most = self.corpus.symbols("train") / _KNOWN
+        parameters = {size: _parameters(self._network(size)) for size in sizes}
+        known = [size for size in sizes if parameters[size] <= most] or sizes[:1]
+        kind, amount = self._settings(known[0]).budget
+        end = time.perf_counter() + (_SHARE * 60 * amount if kind == "minutes" else math.inf)
+        found, low, high = (0, _Shown(0, 0)), 0, len(known)
+        while low < high and not (found[0] and time.perf_counter() > end):
+            middle = (low + high) // 2
+            size = known[middle]
+            shown = self._shown(size)
+            if middle == 0 or parameters[size] * _SEEN <= shown.symbols:
+                found, low = (size, shown), middle + 1
+            else:
+                high = middle
+        return found
+
+    def _settings(self, size: int) -> Settings:
+        return build_settings({**self.given, "hidden_size": size})
+
+    def _network(self, size: int) -> Network:
+        symbols = self.corpus.vocabulary.size
+        return build_network(symbols, self.cell_class, self.cell_options, self._settings(size))
+
+    def _shown(self, size: int) -> _Shown:
+        """What the budget shows: in minutes, by the fastest of some steps."""
+        settings = self._settings(size)
+        kind, amount = settings.budget
+        network = self._network(size).to(choose_device(settings.device)).train()
+        learner = Learner(network, self.corpus, settings)
+        symbols, _ = learner.streams.look_ahead()
+        if kind == "minutes":
+            steps = 60 * amount / _seconds_a_step(learner, settings.precision)
+        else:
+            whole = learner.streams.symbols_in_epoch
+            steps = amount * {"steps": 1, "epochs": whole / symbols, "tokens": 1 / symbols}[kind]
+        return _Shown(steps, steps * symbols)
+
+
+def _parameters(network: Network) -> int:
+    """Of the recurrent layers."""
+    return sum(p.numel() for cell in network.stack() for p in cell.parameters())
 
 
 def _seconds_a_step(learner: Learner, precision: str) -> float:
@@ -123,9 +158,12 @@ def _batch(corpus: PackedCorpus, length: int) -> int:
     return int(2 ** min(8, max(5, round(math.log2(rows)))))
 
 
-def _learning_rate(size: int) -> float:
-    """6e-3 at 384 units, and less for wider layers; rounded to one digit."""
-    return float(f"{min(8e-3, 6e-3 * (384 / size) ** 0.6):.0e}")
+def _learning_rate(size: int, steps: float) -> float:
+    """6e-3 for 384 units and 3,000 steps; less for wider layers, and for longer trainings, whose
+    recurrent weights would grow until they forget (measured: 512 units at 5e-3 did, after 3,000 of
+    11,000 steps, and at 3e-3 did not). Rounded to one digit."""
+    rate = 6e-3 * (384 / size) ** 0.6 * (3000 / max(3000, steps)) ** 0.5
+    return float(f"{min(8e-3, rate):.0e}")
 
 
 def _dropout(epochs: float) -> float:
