@@ -177,5 +177,6 @@ def _reason(chosen: Mapping[str, Any], settings: Settings, epochs: float) -> str
         name.replace("_", " ") + ("" if value is True else f" {value:g}")
         for name, value in chosen.items()
     )
+    unit = kind[:-1] if amount == 1 else kind
     times = f"{epochs:.1f} times" if epochs < 10 else f"{epochs:.0f} times"
-    return f"Chosen for {amount:g} {kind}, in which the text is seen some {times}: {words}."
+    return f"Chosen for {amount:g} {unit}, in which the text is seen some {times}: {words}."
