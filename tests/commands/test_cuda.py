@@ -243,3 +243,11 @@ def test_a_training_of_its_own_is_refused(textgen_command, verses):
     done = textgen_command("train", verses, *SMALL, "--device", "cuda", "--json", env=HIDDEN)
     assert (done.status, done.out) == (1, "")
     assert "The device cuda cannot be used: " in done.err
+
+
+def test_a_split_is_scored_where_it_was_said(textgen_command, trained, verses):
+    words = ["score", str(verses), "--onnx", str(trained.model), "--split", "test", "--provider"]
+    assert textgen_command(*words, "cpu", env=HIDDEN).status == 0
+    done = textgen_command(*words, "cuda", env=HIDDEN)
+    assert (done.status, done.out) == (1, "")
+    assert "CUDA cannot be used: " in done.err

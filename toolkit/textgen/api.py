@@ -222,6 +222,7 @@ def score_split(
     *,
     split: str = "test",
     dynamic: float | None = None,
+    provider: str = "auto",
     registry: Registry | None = None,
     **options: Any,
 ) -> dict[str, Loss]:
@@ -229,13 +230,16 @@ def score_split(
 
     ``cold`` windows and documents ``carried``, as training tells them. With ``dynamic``, a learning
     rate, also what a network reaches that learns on from the text as it reads it (it needs the file
-    of the model, not a Model, and PyTorch). ``options`` are ``reader`` and ``reader_options``.
-    Raises UserError where the corpus is another, or the split is empty.
+    of the model, not a Model, and PyTorch). ``provider`` is that of ``load``; ``options`` are
+    ``reader`` and ``reader_options``. Raises UserError where the corpus is another, or the split is
+    empty.
     """
     from textgen import split_scoring
 
     plugins = registry or discover()
-    loaded = load(model, registry=plugins) if isinstance(model, (str, Path)) else model
+    loaded = model
+    if isinstance(loaded, (str, Path)):
+        loaded = load(loaded, provider=provider, registry=plugins)
     packed = split_scoring.open_as_trained(str(corpus), loaded.info, plugins, **options)
     ranges = split_scoring.split_ranges(packed, split)
     found = split_scoring.score_split(loaded, packed, ranges)

@@ -97,6 +97,8 @@ def command(
             "Give the corpus alone, without --lines, --stream or --windows.",
         )
     path = shelf.find(model_name)
+    if model_name is None:
+        console.show_notice(f"Model: {path}")
     if split is not None:
         given = {"encoding": encoding} if encoding != "utf-8" else {}
         given |= assignments(reader_option, "--reader-option")
@@ -105,6 +107,7 @@ def command(
             path,
             split=split,
             dynamic=dynamic,
+            provider=provider,
             registry=registry,
             reader=reader,
             reader_options=given,
@@ -112,8 +115,6 @@ def command(
         _tell_split(files[0], split, found, as_json=as_json)
         return
     model = api.load(path, provider=provider, registry=registry)
-    if model_name is None:
-        console.show_notice(f"Model: {path}")
     if stream:
         threshold = None if above is None else _threshold(model.info, above)
         _stream(model, files, encoding, threshold)
