@@ -23,6 +23,7 @@ import textgen
 from soak import count
 from textgen.contracts.errors import UserError
 from textgen.training.checkpoint import read_checkpoint
+from textgen.training.feeding import MappedFeed
 from textgen.training.ranks import ALONE, Ranks, job, launched_ranks
 from textgen.training.streams import Streams
 
@@ -245,15 +246,17 @@ def test_rows_are_those_of_the_whole_batch(text, request):
             rows=rows,
         )
 
+    feed = MappedFeed(corpus.ids, corpus.vocabulary.boundary, torch.device("cpu"))
     whole, *parts = map(streams, [slice(None), *(Ranks(rank, 3).rows(6) for rank in range(3))])
     for _ in range(80):
         batch, pieces = whole.next(), [part.next() for part in parts]
-        assert np.array_equal(batch.inputs, np.concatenate([p.inputs for p in pieces], axis=1))
-        assert np.array_equal(batch.targets, np.concatenate([p.targets for p in pieces], axis=1))
-        assert np.array_equal(batch.reset, np.concatenate([p.reset for p in pieces]))
+        fed, *shares = map(feed, [batch, *pieces])
+        assert torch.equal(fed.inputs, torch.cat([s.inputs for s in shares], dim=1))
+        assert torch.equal(fed.targets, torch.cat([s.targets for s in shares], dim=1))
+        assert torch.equal(fed.reset, torch.cat([s.reset for s in shares]))
         assert {(p.symbols, p.changes) for p in pieces} == {(batch.symbols, batch.changes)}
-        assert batch.symbols == (batch.targets != -100).sum()
-        assert batch.changes == (batch.targets[1:] != -100).sum()
+        assert batch.symbols == (fed.targets != -100).sum()
+        assert batch.changes == (fed.targets[1:] != -100).sum()
     assert all(part.cursor() == whole.cursor() for part in parts)
 
 

@@ -7,9 +7,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 
+from textgen.training.feeding import IGNORED, Fed, MappedFeed, ResidentFeed
 from textgen.training.permutation import permuted
-from textgen.training.streams import IGNORED, Streams
+from textgen.training.streams import Streams
 
 BOUNDARY = 0
 
@@ -30,11 +32,20 @@ def streams(lengths, **changes):
     return Streams(ids, spans, BOUNDARY, **{**options, **changes})
 
 
+def read(source):
+    """The next batch's inputs and targets (T, B) and resets (B,), in both ways of feeding it."""
+    batch, ids, cpu = source.next(), source._targets.ids, torch.device("cpu")
+    mapped, resident = (feed(ids, BOUNDARY, cpu)(batch) for feed in (MappedFeed, ResidentFeed))
+    assert all(map(torch.equal, mapped, resident))
+    assert [part.dtype for part in mapped] == [part.dtype for part in resident]
+    return Fed(*(part.numpy() for part in mapped))
+
+
 def epoch_targets(source, total):
     """What is predicted in the first epoch, padding and boundaries left out."""
     seen = []
     while len(seen) < total:
-        batch = source.next()
+        batch = read(source)
         wanted = batch.targets[(batch.targets != IGNORED) & (batch.targets != BOUNDARY)]
         seen += wanted.tolist()
     return seen
@@ -60,7 +71,7 @@ def test_a_row_follows_its_text_and_holds_one_document(lengths):
     source = streams(lengths)
     before = [None] * 4
     for _ in range(60):
-        batch = source.next()
+        batch = read(source)
         for row in range(4):
             inputs, targets = batch.inputs[:, row], batch.targets[:, row]
             count = int((targets != IGNORED).sum())
@@ -79,7 +90,7 @@ def test_a_row_follows_its_text_and_holds_one_document(lengths):
 
 def test_random_resets_show_the_boundary():
     source = streams([5000], reset_probability=0.5)
-    batches = [source.next() for _ in range(50)]
+    batches = [read(source) for _ in range(50)]
     share = np.mean([batch.reset.mean() for batch in batches])
     assert 0.35 < share < 0.65
     for batch in batches:
@@ -108,10 +119,30 @@ def test_epochs_differ_in_where_segments_begin():
     starts = [set(), set()]
     while source.shown < 2 * 4000:
         epoch = source._order._epoch
-        batch = source.next()
+        batch = read(source)
         if epoch < 2:
             starts[epoch] |= set(batch.targets[0, batch.reset].tolist())
     assert starts[0] != starts[1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest", "kept"),
+    [
+        ("uint8", 255, torch.uint8),
+        ("uint16", 300, torch.int16),
+        ("uint16", 60_000, torch.int32),
+        ("int32", 100_000, torch.int32),
+    ],
+)
+def test_a_text_is_kept_in_as_few_bytes_as_hold_it(dtype, largest, kept):
+    ids = np.array([0, 1, largest, 2, 0], dtype)
+    feed = ResidentFeed(ids, BOUNDARY, torch.device("cpu"))
+    assert feed._ids.dtype == kept
+    batch = Streams(
+        ids, np.array([[1, 4]]), BOUNDARY,
+        batch_size=1, sequence_length=8, reset_probability=0.0, seed=1,
+    ).next()  # fmt: skip
+    assert feed(batch).targets[:, 0].tolist() == [1, largest, 2, BOUNDARY]
 
 
 @pytest.mark.parametrize("lengths", [[3000], [3, 1, 7, 5, 2] * 60])
@@ -123,7 +154,7 @@ def test_a_cursor_goes_on_exactly(lengths, after):
     second = streams(lengths, reset_probability=0.2)
     second.restore(json.loads(json.dumps(first.cursor())))
     for _ in range(100):
-        a, b = first.next(), second.next()
+        a, b = read(first), read(second)
         assert np.array_equal(a.inputs, b.inputs)
         assert np.array_equal(a.targets, b.targets)
         assert np.array_equal(a.reset, b.reset)
@@ -150,7 +181,7 @@ def test_one_row_predicts_every_symbol_once_in_each_epoch(lengths):
     for _ in range(2):
         seen, shown = [], source.shown
         while source.shown < shown + total:
-            batch = source.next()
+            batch = read(source)
             seen += batch.targets[batch.targets != IGNORED].tolist()
         counts = np.bincount(seen, minlength=sum(lengths) + 1)
         assert counts[BOUNDARY] == len(lengths)
@@ -173,7 +204,7 @@ def test_looking_ahead_tells_what_a_step_shows(lengths):
 
 def test_rows_of_a_small_text_still_see_context():
     source = streams([70], batch_size=32)
-    batch = source.next()
+    batch = read(source)
     assert (batch.targets != IGNORED).sum(axis=0).mean() > 6
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 
@@ -59,9 +60,9 @@ def choose_precision(wanted: str, device: torch.device, step: Callable[[str], ob
     """
     if wanted != "auto":
         return wanted
-    seconds = {"float32": _timed(step, "float32", device)}
+    seconds = {"float32": fastest(partial(step, "float32"), device)}
     try:
-        seconds["bfloat16"] = _timed(step, "bfloat16", device)
+        seconds["bfloat16"] = fastest(partial(step, "bfloat16"), device)
     except RuntimeError:
         return "float32"
     return min(seconds, key=lambda precision: seconds[precision])
@@ -87,17 +88,17 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _timed(step: Callable[[str], object], precision: str, device: torch.device) -> float:
+def fastest(step: Callable[[], object], device: torch.device) -> float:
     """The seconds of the fastest of some steps: others on the machine only ever slow one down."""
-    step(precision)
+    step()
     synchronize(device)
-    began, fastest = time.perf_counter(), float("inf")
+    began, least = time.perf_counter(), float("inf")
     for _ in range(_PROBE_STEPS):
         start = time.perf_counter()
-        step(precision)
+        step()
         synchronize(device)
         now = time.perf_counter()
-        fastest = min(fastest, now - start)
+        least = min(least, now - start)
         if now - began > _PROBE_SECONDS:
             break
-    return fastest
+    return least

@@ -16,8 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from textgen.corpus.ranges import context, target_ranges, windows
 from textgen.losses import Loss
+from textgen.training.feeding import IGNORED
 from textgen.training.network import Network
-from textgen.training.streams import IGNORED
 
 PERCENTILES = (50, 90, 99, 99.9)
 _ROWS = 64

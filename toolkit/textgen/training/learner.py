@@ -26,6 +26,7 @@ from textgen.training.checkpoint import (
     unpack_random,
 )
 from textgen.training.device import autocast
+from textgen.training.feeding import build_feed
 from textgen.training.held_back import hold_back
 from textgen.training.network import Network, Scanned
 from textgen.training.objective import build_objective
@@ -65,6 +66,7 @@ class Learner:
             self._spans, self.held_back = hold_back(spans, corpus.symbols("train"))
         self._rows = ranks.rows(settings.batch_size)
         self.streams = self._first_streams()
+        self._feed = build_feed(corpus.ids, corpus.vocabulary.boundary, self.device)
         self._objective = build_objective(settings)
         self._optimizer = build_optimizer(network, settings)
         self._average = self._first_average()
@@ -160,9 +162,7 @@ class Learner:
 
     def _losses(self, batch: Batch, precision: str) -> tuple[Tensor, Tensor]:
         """What is made smaller, and the loss that is told."""
-        inputs = torch.from_numpy(batch.inputs).to(self.device, non_blocking=True)
-        targets = torch.from_numpy(batch.targets).to(self.device, non_blocking=True)
-        reset = torch.from_numpy(batch.reset).to(self.device, non_blocking=True)
+        inputs, targets, reset = self._feed(batch)
         state = self._after_resets(reset)
         with autocast(self.device, precision):
             weights = self.network.dropped_weights()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from textgen.contracts.cell import Cell, Layer, State
 from textgen.contracts.errors import UserError
+from textgen.training.graphed import ScanGraphs
 from textgen.training.ranks import ALONE
 from textgen.training.regularisation import (
     NONE,
@@ -64,6 +65,7 @@ class Network(nn.Module):
         self.embedding_size = embedding_size
         self.regularisation = regularisation
         self.ranks = ALONE
+        self._graphs: ScanGraphs | None = None
         options = cell_class.Options() if cell_options is None else cell_options
         if embedding_size:
             self.embedding = nn.Embedding(vocabulary_size, embedding_size)
@@ -132,6 +134,27 @@ class Network(nn.Module):
             for name, weight in dropped_weights(cell, share).items()
         }
 
+    @property
+    def looped(self) -> bool:
+        """Whether a scan is a loop of steps, the cell having no faster one."""
+        return self.regularisation.zoneout > 0 or any(
+            type(cell).scan is Cell.scan for cell in self.stack()
+        )
+
+    @property
+    def graphable(self) -> bool:
+        """Whether CUDA graphs could run that loop: of cells whose weights stay where they are."""
+        noise = self.regularisation
+        on_cuda = self.head.weight.device.type == "cuda"
+        return on_cuda and self.looped and not (noise.zoneout or noise.weight_drop)
+
+    def use_graphs(self, wanted: bool) -> None:
+        """Whether scans of a training run in CUDA graphs, where they can."""
+        if not (wanted and self.graphable):
+            self._graphs = None
+        elif self._graphs is None:
+            self._graphs = ScanGraphs()
+
     def _stepped(self, cell: Cell, x: Tensor, state: State) -> tuple[Tensor, State]:
         share = self.regularisation.zoneout
         if share:
@@ -141,7 +164,8 @@ class Network(nn.Module):
     def _scanned(self, cell: Cell, xs: Tensor, state: State) -> tuple[Tensor, State]:
         """The cell's fast path, which knows no zoneout."""
         if not self.regularisation.zoneout:
-            return cell.scan(xs, state)
+            graphs = self._graphs if self.training else None
+            return graphs.scan(cell, xs, state) if graphs else cell.scan(xs, state)
         outputs = []
         for x in xs:
             output, state = self._stepped(cell, x, state)

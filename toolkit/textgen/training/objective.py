@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import log_softmax, nll_loss
 
+from textgen.training.feeding import IGNORED
 from textgen.training.network import Scanned
 from textgen.training.settings import Settings
-from textgen.training.streams import IGNORED
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ class Started:
     parameters: int
     device: str
     precision: str
+    scan: str
+    """How a cell goes over many symbols: ``fast`` by its own scan, ``steps`` one by one, ``graphs``
+    one by one in CUDA graphs."""
     steps: int
     step: int
     """The step it goes on from; 0 for a new training."""

@@ -7,10 +7,11 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from textgen.training.device import choose_precision, synchronize
+from textgen.training.device import choose_precision, fastest, synchronize
 from textgen.training.learner import Learner
 from textgen.training.ranks import ALONE, Ranks
 from textgen.training.settings import Settings
@@ -27,6 +28,8 @@ class Plan:
     steps: int
     device: str
     precision: str
+    graphs: bool = False
+    """Whether a loop of steps runs in CUDA graphs."""
 
 
 def make_plan(
@@ -40,24 +43,26 @@ def make_plan(
     if not ranks.first:
         return _followed(learner, ranks)
 
-    def step(precision: str) -> None:
-        ranks.broadcast(json.dumps({"precision": precision}).encode())
-        learner.step(0.0, precision)
+    def step(precision: str, graphs: bool = False) -> None:
+        ranks.broadcast(json.dumps({"precision": precision, "graphs": graphs}).encode())
+        _step(learner, precision, graphs)
 
     began = time.perf_counter()
     with learner.untouched():
         precision = choose_precision(settings.precision, learner.device, step)
+        graphs = learner.network.graphable and _graphs_pay(partial(step, precision), learner.device)
         kind, amount = settings.budget
         if kind == "steps":
             steps = amount
         elif kind == "minutes":
             measured = min(_SPEED_SECONDS, 3 * amount)
-            seconds = _seconds_a_step(step, learner.device, precision, threads, measured)
+            usual = partial(step, precision, graphs)
+            seconds = _seconds_a_step(usual, learner.device, threads, measured)
             steps = (amount * 60 - (time.perf_counter() - began)) / seconds
         else:
             whole = learner.streams.symbols_in_epoch if kind == "epochs" else 1
             steps = amount * whole / learner.streams.look_ahead()[0]
-    plan = Plan(max(1, round(steps)), str(learner.device), precision)
+    plan = Plan(max(1, round(steps)), str(learner.device), precision, graphs)
     ranks.broadcast(json.dumps(vars(plan)).encode())
     return plan
 
@@ -66,22 +71,36 @@ def _followed(learner: Learner, ranks: Ranks) -> Plan:
     """The plan that the first rank makes, which is told each step that it measures."""
     with learner.untouched():
         while "steps" not in (told := json.loads(ranks.broadcast(b""))):
-            with contextlib.suppress(RuntimeError):  # a precision that fails, fails on all ranks
-                learner.step(0.0, told["precision"])
+            with contextlib.suppress(RuntimeError):  # what fails, fails on all ranks
+                _step(learner, told["precision"], told["graphs"])
     return Plan(**told)
 
 
+def _step(learner: Learner, precision: str, graphs: bool) -> None:
+    """A step that learns nothing."""
+    learner.network.use_graphs(graphs)
+    learner.step(0.0, precision)
+
+
+def _graphs_pay(step: Callable[[bool], object], device: torch.device) -> bool:
+    """Whether steps are faster in CUDA graphs; they are not where a cell cannot be captured."""
+    plain = fastest(partial(step, False), device)
+    try:
+        return fastest(partial(step, True), device) < plain
+    except RuntimeError:
+        return False
+
+
 def _seconds_a_step(
-    step: Callable[[str], object],
+    step: Callable[[], object],
     device: torch.device,
-    precision: str,
     threads: Threads | None,
     seconds: float,
 ) -> float:
     """How long a step takes, measured for some ``seconds``; nothing is learnt."""
 
     def measured() -> None:
-        step(precision)
+        step()
         synchronize(device)
 
     if threads:

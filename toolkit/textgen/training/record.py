@@ -22,6 +22,12 @@ HELD_BACK = "held back"
 """What weights are chosen by: text held back from training."""
 
 
+_SLOW = {
+    "steps": "This cell has no fast scan with these options: its steps are taken one by one.",
+    "graphs": "The steps of this cell are taken one by one, in CUDA graphs.",
+}
+
+
 class DivergedError(TextgenError):
     """The loss of a training is no number any more."""
 
@@ -60,6 +66,9 @@ class Record:
         starts, ends = self._learner.held_back.T
         if padding >= 0.005:
             notices.append(f"Documents of differing length: {padding:.1%} of a step is padding.")
+        scan = "graphs" if plan.graphs else "steps" if network.looped else "fast"
+        if scan != "fast":
+            notices.append(_SLOW[scan])
         self._observer.on(
             Started(
                 run=self._folder.path,
@@ -67,6 +76,7 @@ class Record:
                 parameters=sum(p.numel() for p in network.parameters()),
                 device=plan.device,
                 precision=plan.precision,
+                scan=scan,
                 steps=plan.steps,
                 step=step,
                 symbols=round(plan.steps * symbols),

@@ -1,4 +1,4 @@
-"""Streams: batches of text for truncated backpropagation through time.
+"""Streams: which text a step reads, for truncated backpropagation through time.
 
 Each of B rows reads one document at a time, T symbols a step, and carries its state from step to
 step. A row never holds two documents: what is left of a chunk after a document's end is padding.
@@ -16,9 +16,6 @@ import numpy as np
 from textgen.training.orders import Buckets, Rows
 from textgen.training.targets import Spans, Targets
 
-IGNORED = -100
-"""The target of padding; cross-entropy leaves it out."""
-
 _WHOLE = 0.95
 """With jitter, the share of steps whose length is about the usual one, not about half of it."""
 
@@ -28,13 +25,16 @@ _LOOK = 256
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's symbols: ``inputs`` and ``targets`` (T, B) int64, ``reset`` (B,) bool."""
+    """What one step reads: of each row the half-open range of its targets, ``starts`` and ``ends``
+    (B,) int64, and whether it is ``reset`` (B,) bool. ``feeding`` makes tensors of it."""
 
-    inputs: np.ndarray
-    targets: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
     reset: np.ndarray
+    length: int
+    """Of the longest row, those of other ranks included."""
     symbols: int
-    """Targets that count, those of other ranks' rows included."""
+    """Targets, those of other ranks' rows included."""
     changes: int
     """Of them, those that are not the first of their row."""
     share: float = 1.0
@@ -96,21 +96,18 @@ class Streams:
         self._step += 1
         lengths = ends - starts
         length = int(max(1, lengths.max()))
-        starts, ends, reset = starts[self._rows], ends[self._rows], reset[self._rows]
-        inputs = np.full((length, len(reset)), self._targets.boundary, np.int64)
-        targets = np.full((length, len(reset)), IGNORED, np.int64)
-        for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            count = end - start
-            if count:
-                text = self._targets.ids[start - 1 : end]
-                inputs[:count, row] = text[:-1]
-                targets[:count, row] = text[1:]
-        inputs[0, reset] = self._targets.boundary
         counted, rows = int(lengths.sum()), int(np.count_nonzero(lengths))
         self.shown += counted
         self.padded += length * self._batch - counted
-        share = advanced / self._length
-        return Batch(inputs, targets, reset, counted, counted - rows, share)
+        return Batch(
+            starts[self._rows],
+            ends[self._rows],
+            reset[self._rows],
+            length,
+            counted,
+            counted - rows,
+            advanced / self._length,
+        )
 
     def look_ahead(self) -> tuple[float, float]:
         """The mean number of symbols that one of the first steps shows, and the share of padding

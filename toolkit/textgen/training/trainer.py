@@ -93,7 +93,9 @@ class Trainer:
         """The plan of a checkpoint, here; what is not as it was there will be said."""
         plan, settings = Plan(**values["plan"]), self._settings
         precision = plan.precision if settings.precision == "auto" else settings.precision
-        plan = replace(plan, device=str(self._learner.device), precision=precision)
+        graphs = plan.graphs and self._learner.network.graphable
+        device = str(self._learner.device)
+        plan = replace(plan, device=device, precision=precision, graphs=graphs)
         then, now = values.get("circumstances", values["plan"]), self._circumstances(plan)
         changed = [
             f"{name} {then[name]} to {now[name]}"
@@ -119,6 +121,7 @@ class Trainer:
             if plan is None:
                 plan = make_plan(self._learner, self._settings, self._threads, self._ranks)
             self._plan = plan
+            self._learner.network.use_graphs(plan.graphs)
             if self._ranks.first:
                 self._record.begin(plan, self._step, self._changes)
             self._loop(plan, began, plan.steps if until is None else until)
