@@ -1,6 +1,6 @@
 """Learning text: symbols a second and losses after equal time, ours beside a plain PyTorch script.
 
-    python benchmarks/training.py [--quick] [--cells lstm gru rnn] [--sizes 1x256 2x128]
+    python benchmarks/training.py [--quick] [--cells lstm gru rnn mgu] [--sizes 1x256 2x128]
                                   [--minutes 1] [--text FILE] [--device cpu] [--json FILE]
 
 The script is what a good user writes: an embedding, nn.LSTM or the like, a linear head, Adam,
@@ -8,7 +8,12 @@ random windows, clipping and dropout; (a) in float32, (b) under bfloat16 autocas
 take turns in each round, and medians are shown. Loss: each learns the same text for the same time,
 alone, and is evaluated on cold windows of the last tenth, the clock stopped; the script with a
 constant learning rate of 2e-3, ours with its defaults. Speed takes some ten minutes, ``--quick``
-one; the losses three times ``--minutes`` a cell.
+three; the losses three times ``--minutes`` a cell.
+
+``mgu`` is a cell as anyone's plugin, with no scan of its own; its script is the same equations in a
+loop. On a GPU ours may run them in CUDA graphs, and says so. ``of limit`` is the share of what the
+device does in products of large square matrices, in the better precision, counting 6 operations a
+weight and symbol.
 """
 
 from __future__ import annotations
@@ -28,26 +33,53 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from yardsticks import MGU
 
 import textgen
 from textgen import runs
+from textgen.contracts.cell import Cell, Layer
 from textgen.corpus.packed import PackedCorpus
 from textgen.registry import discover
-from textgen.training.device import autocast, choose_precision, synchronize
+from textgen.training.device import autocast, fastest, synchronize
 from textgen.training.evaluation import Evaluator
 from textgen.training.learner import Learner
 from textgen.training.network import Network
 from textgen.training.optimizers import learning_rate
+from textgen.training.plan import Plan, make_plan
 from textgen.training.settings import Settings
 
-CELLS = ("lstm", "gru", "rnn")
+CELLS = ("lstm", "gru", "rnn", "mgu")
 SIZES = {"1x256": 32, "1x384": 32, "2x128": 50, "2x512": 128}
 """Layers and width, and the batch that each is taught with."""
 LENGTH = 64
 EVALUATIONS = 12
 MARKS = (1.88, 1.65)
 """Losses whose time is told: nanoGPT's configuration for CPUs, and one below the best n-gram."""
-MODULES: dict[str, Callable[..., Any]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_SQUARE = {"cpu": 1024, "cuda": 8192}
+"""Rows of the matrices whose product is the limit."""
+
+
+class Loop(nn.Module):
+    """Layers of a cell that is stepped, as torch's modules are called."""
+
+    def __init__(self, embedding: int, size: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        widths = [embedding, *[size] * (layers - 1)]
+        self.layers: Any = nn.ModuleList(MGU(Layer(width, size)) for width in widths)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, xs: Tensor) -> tuple[Tensor, None]:
+        for cell in self.layers:
+            xs, _ = Cell.scan(cell, self.dropout(xs), cell.initial_state(xs.shape[1]))
+        return xs, None
+
+
+MODULES: dict[str, Callable[..., Any]] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+    "mgu": Loop,
+}
 FORMS = ("ours", "script fp32", "script bf16")
 
 
@@ -119,27 +151,46 @@ class Case:
     settings: Settings
 
     def network(self) -> Network:
-        chosen = runs.choose_cell(self.cell, {}, discover())
+        chosen = runs.choose_cell(MGU if self.cell == "mgu" else self.cell, {}, discover())
         setup = runs.Setup(self.corpus, chosen, self.settings)
         return runs.fresh_network(setup).to(self.settings.device)
 
-    def learner(self) -> tuple[Learner, str]:
-        """Ours, and the precision it chose."""
+    def learner(self) -> tuple[Learner, Plan]:
+        """Ours, and how it chose to run."""
         learner = Learner(self.network().train(), self.corpus, self.settings)
-        with learner.untouched():
-            precision = choose_precision("auto", learner.device, lambda p: learner.step(0.0, p))
-        return learner, precision
+        plan = make_plan(learner, replace(self.settings, steps=1), None)
+        learner.network.use_graphs(plan.graphs)
+        return learner, plan
 
     def script(self, form: str) -> ScriptLearner:
         precision = "bfloat16" if form.endswith("bf16") else "float32"
         return ScriptLearner(self.cell, self.corpus, self.settings, precision, self.settings.device)
 
 
-def speeds(case: Case, repeats: int, seconds: float) -> dict[str, float]:
-    """Symbols a second of each form."""
-    learner, precision = case.learner()
+def limit(device: torch.device) -> float:
+    """Operations a second in products of large square matrices, in the better precision."""
+    rows = _SQUARE.get(device.type, 1024)
+
+    def rate(precision: str) -> float:
+        kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        a, b = torch.randn(2, rows, rows, device=device).to(kind)
+        return 2 * rows**3 / fastest(lambda: a @ b, device)
+
+    return max(map(rate, ("float32", "bfloat16")))
+
+
+def operations(network: Network) -> int:
+    """Of learning one symbol, about: two for each weight that is multiplied with, forward, and
+    twice as many backward."""
+    multiplied = [*network.stack(), network.head]
+    return 6 * sum(p.numel() for part in multiplied for p in part.parameters() if p.dim() > 1)
+
+
+def speeds(case: Case, repeats: int, seconds: float) -> tuple[dict[str, float], Plan, float]:
+    """Symbols a second of each form, how ours ran, and its share of the limit."""
+    learner, plan = case.learner()
     device = learner.device
-    steps: list[Callable[[], object]] = [lambda: learner.step(1e-3, precision)]
+    steps: list[Callable[[], object]] = [lambda: learner.step(1e-3, plan.precision)]
     steps += [case.script(form).step for form in FORMS[1:]]
 
     def repeated(step: Callable[[], object]) -> Callable[[int], None]:
@@ -152,7 +203,8 @@ def speeds(case: Case, repeats: int, seconds: float) -> dict[str, float]:
 
     found = take_turns([Contestant(repeated(s), 10_000) for s in steps], repeats, seconds)
     symbols = case.settings.batch_size * case.settings.sequence_length
-    return {form: speed.median * symbols for form, speed in zip(FORMS, found, strict=True)}
+    told = {form: speed.median * symbols for form, speed in zip(FORMS, found, strict=True)}
+    return told, plan, told["ours"] * operations(learner.network) / limit(device)
 
 
 def curve(case: Case, form: str, seconds: float) -> Iterator[tuple[float, float]]:
@@ -161,12 +213,12 @@ def curve(case: Case, form: str, seconds: float) -> Iterator[tuple[float, float]
     evaluator = Evaluator(case.corpus.ids, spans, vocabulary.boundary)
     start = vocabulary.symbols.index(b"\n")
     if form == "ours":
-        learner, precision = case.learner()
+        learner, plan = case.learner()
         network = learner.network
         with learner.untouched():
             began = time.perf_counter()
             for _ in range(20):
-                learner.step(0.0, precision)
+                learner.step(0.0, plan.precision)
             steps = round(seconds * 20 / (time.perf_counter() - began))
     else:
         script, network = case.script(form), case.network()
@@ -174,7 +226,7 @@ def curve(case: Case, form: str, seconds: float) -> Iterator[tuple[float, float]
     while passed < seconds and (form != "ours" or number < steps):
         began = time.perf_counter()
         if form == "ours":
-            learner.step(learning_rate(case.settings, number, steps), precision)
+            learner.step(learning_rate(case.settings, number, steps), plan.precision)
         else:
             script.step()
         passed, number = passed + time.perf_counter() - began, number + 1
@@ -203,18 +255,24 @@ def main() -> None:
     corpus = textgen.open_corpus(arguments.text, split="tail", split_sizes=(90, 10, 0))
     console, found = Console(), []
     usual = Settings(device=arguments.device, sequence_length=LENGTH)
-    table = Table("cell", "size", *FORMS, "x fp32", "x better", box=box.SIMPLE)
+    shares = ("x fp32", "x better", "of limit")
+    table = Table("cell", "size", *FORMS, *shares, "ours in", box=box.SIMPLE)
     for cell in arguments.cells:
         for size in arguments.sizes:
             layers, width = map(int, size.split("x"))
             settings = replace(usual, layers=layers, hidden_size=width, batch_size=SIZES[size])
             case = Case(cell, size, corpus, settings)
-            speed = speeds(case, *((3, 0.5) if arguments.quick else (5, 1.5)))
-            found.append({"cell": cell, "size": size, "symbols a second": speed})
+            speed, plan, share = speeds(case, *((3, 0.5) if arguments.quick else (5, 1.5)))
+            way = plan.precision + (", CUDA graphs" if plan.graphs else "")
+            found.append({"cell": cell, "size": size, "symbols a second": speed, "of limit": share})
             ours, plain, bf16 = speed.values()
             row = [f"{value:,.0f}" for value in speed.values()]
-            table.add_row(cell, size, *row, f"{ours / plain:.2f}", f"{ours / max(plain, bf16):.2f}")
-    console.print(f"Symbols a second in training, {processor()}", table)
+            ratios = f"{ours / plain:.2f}", f"{ours / max(plain, bf16):.2f}"
+            table.add_row(cell, size, *row, *ratios, f"{share:.0%}", way)
+    where = processor()
+    if arguments.device.startswith("cuda"):
+        where = torch.cuda.get_device_name(arguments.device)
+    console.print(f"Symbols a second in training, {where}", table)
     if arguments.minutes:
         console.print(*_losses(arguments, corpus, usual, found))
     if arguments.json:
@@ -227,6 +285,8 @@ def _losses(
     marks = [f"seconds to {mark}" for mark in MARKS]
     table = Table("cell 1x256", "form", "nats at the end", *marks, box=box.SIMPLE)
     for cell in arguments.cells:
+        if cell == "mgu":  # its script is the plugin itself
+            continue
         for form in FORMS:
             case = Case(cell, "1x256", corpus, settings)
             points = list(curve(case, form, 60 * arguments.minutes))
