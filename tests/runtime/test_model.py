@@ -15,7 +15,12 @@ from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.tokenizer import Vocabulary
 from textgen.runtime.encoding import Decoder, longest_match
 from textgen.runtime.model import Model
-from textgen.runtime.sessions import choose_provider, default_threads, open_session
+from textgen.runtime.sessions import (
+    PacedSession,
+    choose_provider,
+    default_threads,
+    open_session,
+)
 
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
@@ -92,9 +97,23 @@ def test_unknown_providers_and_threads():
             loaded(lstm(), threads=threads)
 
 
-def test_small_models_run_on_one_thread():
-    assert default_threads(100_000) == 1
-    assert 1 <= default_threads(100_000_000) <= 8
+def test_small_models_run_on_one_thread_but_for_many_rows():
+    assert default_threads(100_000) == default_threads(100_000, rows=4) == 1
+    most = default_threads(100_000_000)
+    assert 1 <= most <= 8
+    assert default_threads(100_000, rows=128) == most
+
+
+def test_few_rows_and_many_have_their_own_number_of_threads():
+    model, size = loaded(lstm()), 100_000
+    session = PacedSession(sealed(lstm()).data, "cpu", None, size)
+    fixed = PacedSession(sealed(lstm()).data, "cpu", 1, size)
+    for rows in (1, 128, 1, 100, 2):
+        feed = {"token": np.zeros(rows, np.int64), **model.initial_state(rows)}
+        expected = fixed.run(None, feed, 1, rows)
+        assert all(map(np.array_equal, session.run(None, feed, 1, rows), expected))
+        assert session.threads.startswith(f"{default_threads(size, rows)} of ")
+        assert fixed.threads == "1 of 1 threads"
 
 
 def test_a_graph_that_cannot_run_prints_nothing_to_stdout(capfd):

@@ -59,6 +59,15 @@ def test_threads_give_way_to_others_and_come_back(two_threads):
     assert torch.get_num_threads() == 2
 
 
+def test_a_number_that_is_behind_is_soon_given_up(two_threads):
+    machine = Machine({1: 2.0, 2: 1.0})
+    with Threads(machine.clock) as threads:
+        train(machine, threads, 40)
+        spent_alone = machine.now - 40
+        assert 0 < spent_alone <= 2 * 2 * 2  # two calls at a time, after 6 and after 14 calls or so
+        assert threads.count == 2
+
+
 def test_a_busy_machine_is_seen_before_the_first_step(two_threads):
     machine = Machine(BUSY)
     with Threads(machine.clock) as threads:

@@ -81,12 +81,17 @@ class ThreadChoice:
         return self._first if speed < _SLOW * best else self._wait
 
     def _try(self, count: int, calls: list[tuple[float, int]], call: tuple[float, int]) -> None:
-        """One more call of a trial; the first, in which kernels are set up, is not counted."""
+        """One more call of a trial; the first, in which kernels are set up, is not counted. A
+        number that is behind is soon given up: calls may be long."""
         calls.append(call)
-        spent, usual = sum(s for s, _ in calls), sum(s for s, _ in self._recent)
-        if len(calls) < 2 or (len(calls) <= _CALLS and spent <= 2 * usual):
+        if len(calls) < 2:
             return
-        if _speed(calls[1:]) > _GAIN * _speed(list(self._recent)):
+        found, usual = _speed(calls[1:]), _speed(list(self._recent))
+        spent, before = sum(s for s, _ in calls), sum(s for s, _ in self._recent)
+        behind = found * _GAIN < usual
+        if not behind and len(calls) <= _CALLS and spent <= 2 * before:
+            return
+        if found > _GAIN * usual:
             self.count, self._wait = count, self._first
             self._recent.clear()
         else:

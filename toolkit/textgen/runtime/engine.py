@@ -116,7 +116,7 @@ class LoopEngine:
         feed |= {names.state(name): value for name, value in cursor.states.items()}
         links = range(len(chain.links))
         feed |= _sampler_feed(links, cursor.samplers, options or chain.options(forced.shape[1]))
-        values = self._session.run(None, feed, forced.size)
+        values = self._session.run(None, feed, *forced.shape)
         results = dict(zip(self._session.outputs, values, strict=True))
         samplers = [
             {name: results[names.sampler_state_after(number, name)] for name in state}

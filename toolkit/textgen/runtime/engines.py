@@ -52,7 +52,7 @@ class Engines:
         from textgen.runtime import loop_graph
 
         loop = loop_graph.reading_loop(self._tuned, self._file.info.states)
-        return TextReader(self._paced(loop, wide=True), self._file.info)
+        return TextReader(self._paced(loop), self._file.info)
 
     def _build_engine(self, chain: Chain, stepwise: bool) -> Engine:
         from textgen.runtime import loop_graph, sampling_graph, stepping
@@ -98,9 +98,9 @@ class Engines:
         threads = self._threads or default_threads(len(self._file.data))
         return open_session(graph.SerializeToString(), self.provider, threads)
 
-    def _paced(self, graph: onnx.ModelProto, *, wide: bool = False) -> PacedSession:
-        """A session for many turns a call; ``wide`` where they are of many rows."""
-        from textgen.runtime.sessions import PacedSession, default_threads
+    def _paced(self, graph: onnx.ModelProto) -> PacedSession:
+        """A session for many turns a call."""
+        from textgen.runtime.sessions import PacedSession
 
-        default = default_threads(len(self._file.data), wide=wide)
-        return PacedSession(graph.SerializeToString(), self.provider, self._threads, default)
+        size = len(self._file.data)
+        return PacedSession(graph.SerializeToString(), self.provider, self._threads, size)

@@ -113,7 +113,7 @@ class TextReader:
         }
         after = [names.state_after(name) for name in place.states]
         wanted = [names.LOGPROBS, names.LOWEST, *after]
-        logprobs, lowest, *states = self._session.run(wanted, feed, forced.size)
+        logprobs, lowest, *states = self._session.run(wanted, feed, *forced.shape)
         following = Place(forced[-1], dict(zip(place.states, states, strict=True)))
         return Nats(-logprobs, -lowest), following
 

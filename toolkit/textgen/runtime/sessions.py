@@ -21,6 +21,9 @@ _ONE_THREAD_BYTES = 1 << 20
 """Models smaller than this begin with one thread: a step is too short to share. On two quiet cores
 two threads were slower at 0.5 MB, 1.17 times as fast at 1 MB, 1.4 times from 1.4 MB on."""
 
+_ROWS = 8
+"""Rows that take about twice as long as one: the weights are read once for all of them."""
+
 _FIRST_TRIAL = 0.5
 """Seconds of work before another number of threads is tried."""
 
@@ -74,48 +77,65 @@ def open_session(data: bytes, provider: str, threads: int) -> onnxruntime.Infere
 
 
 class PacedSession:
-    """Sessions of one graph that differ in their threads, of which the fastest runs.
+    """Sessions of one graph that differ in their threads, of which the fastest runs: for few rows
+    another than for many.
 
-    ``threads`` fixes their number. All give the same numbers, whichever runs.
+    ``threads`` fixes their number; ``model_bytes`` are those of the model's file. All give the same
+    numbers, whichever runs.
     """
 
-    def __init__(self, data: bytes, provider: str, threads: int | None, default: int) -> None:
+    def __init__(self, data: bytes, provider: str, threads: int | None, model_bytes: int) -> None:
         self._data = data
         self._provider = provider
-        fixed = threads is not None or provider != "cpu"
-        choices = {threads or default} if fixed else {1, _most_threads()}
-        self._choice = ThreadChoice(choices, threads or default, first=_FIRST_TRIAL)
+        self._threads = threads
+        self._bytes = model_bytes
+        self._choices: dict[int, ThreadChoice] = {}
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()  # several threads of Python may share a model
-        self.outputs = [output.name for output in self._session().get_outputs()]
+        self._choice = self._choice_for(1)
+        self.outputs = [output.name for output in self._session(self._choice).get_outputs()]
 
     @property
     def threads(self) -> str:
-        """How many threads run it, for people."""
+        """How many threads run it, or ran it when it was last called; for people."""
         tried = " as found by trying" if len(self._choice.choices) > 1 else ""
         return f"{self._choice.count} of {max(self._choice.choices)} threads{tried}"
 
-    def run(self, names: list[str] | None, feed: dict[str, Any], symbols: int) -> list[Any]:
-        """Runs the graph, which does ``symbols`` of work."""
-        session = self._session()
+    def run(
+        self, names: list[str] | None, feed: dict[str, Any], turns: int, rows: int
+    ) -> list[Any]:
+        """Runs the graph, which takes so many ``turns`` of ``rows`` side by side."""
+        with self._lock:
+            choice = self._choice = self._choice_for(rows)
+            session = self._session(choice)
         began = time.perf_counter()
         results: list[Any] = session.run(names, feed)
         seconds = time.perf_counter() - began
         with self._lock:
-            self._choice.took(seconds, symbols)
+            choice.took(seconds, turns * rows)
         return results
 
-    def _session(self) -> onnxruntime.InferenceSession:
-        with self._lock:
-            count = self._choice.current
-            if count not in self._sessions:
-                self._sessions[count] = open_session(self._data, self._provider, count)
-            return self._sessions[count]
+    def _choice_for(self, rows: int) -> ThreadChoice:
+        """The choice for about so many rows: half of them or twice as many have their own."""
+        size = rows.bit_length()
+        if size not in self._choices:
+            count = self._threads or default_threads(self._bytes, rows)
+            fixed = self._threads is not None or self._provider != "cpu"
+            choices = {count} if fixed else {1, _most_threads()}
+            self._choices[size] = ThreadChoice(choices, count, first=_FIRST_TRIAL)
+        return self._choices[size]
+
+    def _session(self, choice: ThreadChoice) -> onnxruntime.InferenceSession:
+        count = choice.current
+        if count not in self._sessions:
+            self._sessions[count] = open_session(self._data, self._provider, count)
+        return self._sessions[count]
 
 
-def default_threads(model_bytes: int, *, wide: bool = False) -> int:
-    """Threads for a model of this size; ``wide`` where many rows are computed at once."""
-    return 1 if model_bytes < _ONE_THREAD_BYTES and not wide else _most_threads()
+def default_threads(model_bytes: int, rows: int = 1) -> int:
+    """Threads for a model of this size that computes so many rows at once."""
+    work = model_bytes * (1 + rows / _ROWS)
+    return 1 if work < _ONE_THREAD_BYTES else _most_threads()
 
 
 def _most_threads() -> int:
