@@ -1,6 +1,7 @@
 """The command line: which commands there are, and how every one of them ends.
 
-A command's module is imported when it is called; ``--help`` is written from the table here.
+A command's module is imported when it is called; ``--help`` is written from the table here, and
+from what the metadata of plugins tells of theirs. The name of a command of the table stays its own.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from textgen.contracts.errors import TextgenError
+
+if TYPE_CHECKING:
+    from textgen.registry import Registry
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Make": {
@@ -50,12 +55,13 @@ class LazyGroup(click.Group):
     """Imports a command when it is called, not when it is listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(MODULES)
+        return [*MODULES, *added_commands(_registry())]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in MODULES:
-            return None
-        command = importlib.import_module(MODULES[name]).command
+        if name in MODULES:
+            command = importlib.import_module(MODULES[name]).command
+        else:
+            command = _registry().load("command", name)
         assert isinstance(command, click.Command)
         return command
 
@@ -65,13 +71,39 @@ class LazyGroup(click.Group):
         if args and args[0] not in MODULES:
             from textgen.contracts.errors import unknown_name
 
-            raise unknown_name("command", args[0], MODULES)
+            registry = _registry()
+            promised = registry.entries("command")
+            if not any(args[0] in (entry.name, entry.full_name) for entry in promised):
+                raise unknown_name("command", args[0], [*MODULES, *added_commands(registry)])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, commands in SECTIONS.items():
             with formatter.section(section):
                 formatter.write_dl(list(commands.items()), col_max=14)
+        if added := added_commands(_registry()):
+            with formatter.section("Added by plugins"):
+                formatter.write_dl(list(added.items()), col_max=14)
+
+
+def added_commands(registry: Registry) -> dict[str, str]:
+    """Where the commands of plugins come from, by the names to type. Imports none of them."""
+    from textgen.screen.safe import one_line
+
+    found = {}
+    for entry in registry.entries("command"):
+        if not registry.disabled(entry):
+            taken = entry.name in MODULES or registry.clash(entry)
+            name = entry.full_name if taken else entry.name
+            found[one_line(name)] = one_line(f"From {entry.distribution} {entry.version}.")
+    return found
+
+
+def _registry() -> Registry:
+    from textgen.registry import discover
+    from textgen.screen import console
+
+    return discover(warn=console.show_warning)
 
 
 @click.group(

@@ -17,6 +17,8 @@ _BASES = {
     "reader": ("textgen.contracts.reader", "Reader"),
     "tokenizer": ("textgen.contracts.tokenizer", "Tokenizer"),
     "sampler": ("textgen.contracts.sampler", "Sampler"),
+    "optimizer": ("textgen.contracts.optimizer", "Optimizer"),
+    "tracker": ("textgen.contracts.tracker", "Tracker"),
 }
 
 
@@ -54,7 +56,10 @@ def check_contract(module: ModuleType) -> None:
 
 
 def check_class(plugin: Any, kind: str) -> None:
-    """Raises PluginFailure unless the plugin is a whole class of its kind; a recipe need not be."""
+    """Raises PluginFailure unless the plugin is a whole class of its kind, or a command; a recipe
+    need not be."""
+    if kind == "command" and not isinstance(plugin, importlib.import_module("click").Command):
+        raise PluginFailure(f"{plugin!r} is no click.Command")
     if kind not in _BASES:
         return
     module, name = _BASES[kind]

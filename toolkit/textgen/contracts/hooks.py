@@ -25,10 +25,14 @@ import pluggy
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
+    import click
+
     from textgen.contracts.cell import Cell
+    from textgen.contracts.optimizer import Optimizer
     from textgen.contracts.reader import Reader
     from textgen.contracts.sampler import Sampler
     from textgen.contracts.tokenizer import Tokenizer
+    from textgen.contracts.tracker import Tracker
 
 CONTRACT = 1
 """The version of the contracts; a plugin names the one it was written for."""
@@ -61,6 +65,9 @@ KINDS: Mapping[str, Kind] = {
         "reader": "readers",
         "tokenizer": "tokenizers",
         "sampler": "samplers",
+        "optimizer": "optimizers",
+        "tracker": "trackers",
+        "command": "commands",
         "corpus": "corpora",
     }.items()
 }
@@ -84,6 +91,21 @@ def textgen_tokenizers() -> Mapping[str, type[Tokenizer]]:
 @hookspec
 def textgen_samplers() -> Mapping[str, type[Sampler]]:
     """Samplers by name."""
+
+
+@hookspec
+def textgen_optimizers() -> Mapping[str, type[Optimizer]]:
+    """Optimizers by name."""
+
+
+@hookspec
+def textgen_trackers() -> Mapping[str, type[Tracker]]:
+    """Trackers by name."""
+
+
+@hookspec
+def textgen_commands() -> Mapping[str, click.Command]:
+    """Commands by name: ``textgen NAME`` runs them."""
 
 
 @hookspec
