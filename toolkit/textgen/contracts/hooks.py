@@ -72,6 +72,9 @@ KINDS: Mapping[str, Kind] = {
     }.items()
 }
 
+NEED_TORCH = ("cell", "optimizer")
+"""Kinds that train, and may import torch; what runs a model needs none of them."""
+
 
 @hookspec
 def textgen_cells() -> Mapping[str, type[Cell]]:

@@ -24,6 +24,9 @@ class RunFacts:
     optimizer as ``cell.NAME`` and ``optimizer.NAME``."""
     corpus: str
     """Name of the corpus."""
+    step: int = 0
+    """The step it goes on from; 0 for a new training. What was told of later ones will come
+    again."""
 
 
 class Tracker(ABC):
@@ -42,7 +45,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def begin(self, run: RunFacts) -> None:
-        """The training begins, or goes on: then steps may come again that were told before."""
+        """The training begins, or goes on from ``run.step``."""
 
     @abstractmethod
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
