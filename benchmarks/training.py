@@ -37,7 +37,9 @@ from yardsticks import MGU
 
 import textgen
 from textgen import runs
+from textgen.chosen import Chosen
 from textgen.contracts.cell import Cell, Layer
+from textgen.contracts.optimizer import Optimizer
 from textgen.corpus.packed import PackedCorpus
 from textgen.registry import discover
 from textgen.training.device import autocast, fastest, synchronize
@@ -152,12 +154,16 @@ class Case:
 
     def network(self) -> Network:
         chosen = runs.choose_cell(MGU if self.cell == "mgu" else self.cell, {}, discover())
-        setup = runs.Setup(self.corpus, chosen, self.settings)
+        setup = runs.Setup(self.corpus, chosen, self.settings, self.optimizer())
         return runs.fresh_network(setup).to(self.settings.device)
+
+    def optimizer(self) -> Chosen[Optimizer]:
+        return runs.choose_optimizer(None, {}, discover())
 
     def learner(self) -> tuple[Learner, Plan]:
         """Ours, and how it chose to run."""
-        learner = Learner(self.network().train(), self.corpus, self.settings)
+        network = self.network().train()
+        learner = Learner(network, self.corpus, self.settings, self.optimizer())
         plan = make_plan(learner, replace(self.settings, steps=1), None)
         learner.network.use_graphs(plan.graphs)
         return learner, plan

@@ -30,7 +30,7 @@ def test_bundled_plugins_come_through_the_entry_points():
     registry = discover()
     for kind in KINDS:
         entries = registry.entries(kind)
-        assert entries, kind
+        assert entries or kind in ("tracker", "command")  # of which none are bundled
         for entry in entries:
             if entry.bundled:
                 assert registry.load(kind, entry.name) is not None

@@ -69,7 +69,8 @@ def test_what_is_typed_is_typed_again_for_train(command_here, verses, tmp_path):
         "sweep", str(verses), *SMALL.split(), "--no-layer-norm", "--cell", "leaky",
         "--plugin", cells.__file__, "--cell-option", "leak=0.25", "--replace", r"\d+=0",
         "--replace", "a b=c", "--vary", "cell.window=1,2", "--vary", "tie_weights=no,yes",
-        "--vary", "optimizer=sgd,adamw", "--trials", "1", "--seed", "3", "--embedding-size", "8",
+        "--vary", "optimizer=sgd,rmsprop", "--optimizer-option", "weight_decay=0.01",
+        "--vary", "dropout=0,0.2", "--trials", "1", "--seed", "3", "--embedding-size", "8",
     ]  # fmt: skip
     done = command_here(*words)
     assert done.status == 0, done.err
@@ -80,7 +81,8 @@ def test_what_is_typed_is_typed_again_for_train(command_here, verses, tmp_path):
     assert train["cell"] == "leaky" and train["replace"] == (r"\d+=0", "a b=c")
     assert train["cell_option"][0] == "leak=0.25" and len(train["cell_option"]) == 2
     assert train["seed"] == 3 and train["steps"] == 12 and train["layer_norm"] is False
-    assert train["tie_weights"] is not None and train["optimizer"] in ("sgd", "adamw")
+    assert train["tie_weights"] is not None and train["optimizer"] in ("sgd", "rmsprop")
+    assert train["optimizer_option"] == ("weight_decay=0.01",)
     assert str(train["plugin_files"][0]) == cells.__file__
 
 
@@ -89,6 +91,8 @@ def test_what_is_typed_is_typed_again_for_train(command_here, verses, tmp_path):
     [
         ("--vary lr=1..2", "There is no setting named 'lr'"),
         ("--vary dropout=0..1", "below 1"),
+        ("--vary optimizer=sgd,sdg", "no optimizer named 'sdg'"),
+        ("--vary optimizer.momentum=0,0.5", "optimizer.beta1"),
         ("--vary dropout=0..0.1 --vary dropout=0..0.2", "dropout is varied twice"),
         ("--vary dropout", "NAME=VALUE"),
         ("--sampler grid", "A grid is made of values"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import optuna
 import pytest
 
 from awkward.cells import LeakyOptions
 from textgen.contracts.errors import UserError
-from textgen.contracts.options import NoOptions
+from textgen.contracts.options import NoOptions, option
 from textgen.experiments.space import (
     DEFAULT_SPACE,
     Varied,
@@ -15,7 +17,13 @@ from textgen.experiments.space import (
     read_space,
     require_grid,
     split_cell,
+    split_optimizer,
 )
+
+
+@dataclass(frozen=True)
+class BetaOptions:
+    beta1: float = option(0.9, "a decay", minimum=0, below=1)
 
 
 def read(fixed=(), options=NoOptions, **words):
@@ -32,14 +40,15 @@ def read(fixed=(), options=NoOptions, **words):
         ("tie_weights=yes,no", Varied("tie_weights", values=(True, False))),
         ("optimizer=adamw,sgd", Varied("optimizer", values=("adamw", "sgd"))),
         ("cell.leak=0..0.5", Varied("cell.leak", ends=(0.0, 0.5))),
+        ("optimizer.beta1=0.8,0.9", Varied("optimizer.beta1", values=(0.8, 0.9))),
     ],
 )
 def test_what_is_typed_is_read_and_can_be_typed_again(words, found):
     name, values = words.split("=")
-    (varied,) = read_space({name: values}, LeakyOptions, ())
+    (varied,) = read_space({name: values}, LeakyOptions, (), BetaOptions)
     assert varied == found
     name, values = varied.typed().split("=")
-    assert read_space({name: values}, LeakyOptions, ()) == (varied,)
+    assert read_space({name: values}, LeakyOptions, (), BetaOptions) == (varied,)
 
 
 @pytest.mark.parametrize(
@@ -58,14 +67,15 @@ def test_what_is_typed_is_read_and_can_be_typed_again(words, found):
         ("dropout", "0.1,0.10", "each once"),
         ("layers", "1.5,2", "a whole number"),
         ("optimizer", "adamw..sgd", "is not a number"),
-        ("optimizer", "adamw,adam", "It is one of"),
+        ("optimizer.beta1", "0,1", "below 1"),
+        ("optimizer.momentum", "0,0.5", "optimizer.beta1"),
         ("cell.gates", "1,2", "cell.window"),
         ("cell.window", "0,2", "at least 1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(name, values, said):
     with pytest.raises(UserError, match=said):
-        read_space({name: values}, LeakyOptions, ())
+        read_space({name: values}, LeakyOptions, (), BetaOptions)
 
 
 def test_nothing_varied_is_what_matters_most_but_for_what_is_given():
@@ -75,6 +85,9 @@ def test_nothing_varied_is_what_matters_most_but_for_what_is_given():
         read(fixed=DEFAULT_SPACE)
     with pytest.raises(UserError, match="both given and varied"):
         read(fixed={"layers"}, layers="1,2")
+    with pytest.raises(UserError, match="both given and varied") as refused:
+        read_space({"optimizer.beta1": "0,0.5"}, NoOptions, {"optimizer.beta1"}, BetaOptions)
+    assert "--optimizer-option beta1" in refused.value.remedy
 
 
 def test_numbers_are_of_three_digits_and_between_the_ends():
@@ -98,5 +111,7 @@ def test_a_grid_is_every_combination():
         require_grid(read(hidden_size=many, embedding_size=many))
 
 
-def test_options_of_the_cell_stand_apart():
+def test_options_of_plugins_stand_apart():
     assert split_cell({"layers": 1, "cell.leak": 0.1}) == ({"layers": 1}, {"leak": 0.1})
+    found = split_optimizer({"optimizer": "sgd", "optimizer.momentum": 0.5})
+    assert found == ({"optimizer": "sgd"}, {"momentum": 0.5})

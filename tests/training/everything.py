@@ -35,11 +35,17 @@ EVERYTHING = {
 
 
 def setup_of(corpus, cell, **settings):
-    return runs.Setup(corpus, runs.choose_cell(cell, {}, discover()), build_settings(settings))
+    registry = discover()
+    own = settings.pop("optimizer_options", {})
+    optimizer = runs.choose_optimizer(settings.pop("optimizer", None), own, registry)
+    built = build_settings({**settings, "optimizer": optimizer.name})
+    return runs.Setup(corpus, runs.choose_cell(cell, {}, registry), built, optimizer)
 
 
 def trainer_of(corpus, cell, folder, observer=None, ranks=ALONE, **settings):
     setup = setup_of(corpus, cell, **settings)
     network = runs.fresh_network(setup)
     run = RunFolder(folder)
-    return Trainer(corpus, network, setup.settings, run, observer or Observer(), ranks)
+    return Trainer(
+        corpus, network, setup.settings, setup.optimizer, run, observer or Observer(), ranks
+    )

@@ -11,6 +11,7 @@ import textgen
 from textgen.contracts.errors import UserError
 from textgen.presets import PRESETS, begin_with, find_preset
 from textgen.registry import discover
+from textgen.runs import choose_optimizer
 from textgen.training.choosing import choose
 from textgen.training.observer import Started
 from textgen.training.optimizers import learning_rate
@@ -33,7 +34,7 @@ def lines(names):
 
 def chosen(corpus, **given):
     cell = discover().load("cell", "gru")
-    return choose(corpus, cell, cell.Options(), given)
+    return choose(corpus, cell, cell.Options(), choose_optimizer(None, {}, discover()), given)
 
 
 def test_a_longer_budget_takes_a_larger_network_and_more_dropout(running):
@@ -85,6 +86,9 @@ def test_every_preset_trains_and_what_is_given_counts(name, running, tmp_path):
     run = textgen.train(running, preset=name, observer=seen, folder=tmp_path, **SMALL)
     described = json.loads((run.folder / "run.json").read_text())
     assert described["cell"]["name"] == PRESETS[name].cell
+    optimizer = described["optimizer"]
+    assert optimizer["name"] == (PRESETS[name].optimizer or "adamw")
+    assert PRESETS[name].optimizer_options.items() <= optimizer["options"].items()
     assert described["settings"]["hidden_size"] == 8
     assert seen.last(Started).steps == 3
 

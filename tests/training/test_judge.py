@@ -13,6 +13,7 @@ from watching import Remember, StopAt
 import textgen
 from textgen import model_file
 from textgen.registry import discover
+from textgen.runs import choose_optimizer
 from textgen.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from textgen.training.evaluation import Evaluator
 from textgen.training.judge import Judge
@@ -79,7 +80,7 @@ def test_nothing_that_is_held_back_is_learnt(verses):
     settings = build_settings({**SMALL, "steps": 1})
     cell = discover().load("cell", "rnn")
     network = build_network(corpus.vocabulary.size, cell, None, settings)
-    learner = Learner(network, corpus, settings)
+    learner = Learner(network, corpus, settings, choose_optimizer(None, {}, discover()))
     (held,) = learner.held_back.tolist()
     (train,) = corpus.spans("train").tolist()
     assert train[0] < held[0] < held[1] < train[1]

@@ -15,11 +15,14 @@ from textgen.storage import copy, write_text
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from textgen.chosen import TrackerChoice
     from textgen.contracts.cell import Cell
+    from textgen.contracts.optimizer import Optimizer
     from textgen.corpus.fetching import Progress
     from textgen.corpus.packed import PackedCorpus
     from textgen.experiments.sweep import Sweep
     from textgen.experiments.trials import SweepObserver
+    from textgen.jobs import Watchers
     from textgen.losses import Loss
     from textgen.runs import Run
     from textgen.runtime.model import Model
@@ -84,6 +87,8 @@ def train(
     *,
     cell: str | type[Cell] | None = None,
     cell_options: Mapping[str, Any] | None = None,
+    optimizer: str | type[Optimizer] | None = None,
+    optimizer_options: Mapping[str, Any] | None = None,
     corpus_options: Mapping[str, Any] | None = None,
     preset: str | None = None,
     init_from: str | Path | None = None,
@@ -91,6 +96,7 @@ def train(
     force: bool = False,
     folder: str | Path = ".",
     observer: Observer | None = None,
+    trackers: Sequence[TrackerChoice] = (),
     notify: Callable[[str], None] | None = None,
     progress: Progress | None = None,
     registry: Registry | None = None,
@@ -99,15 +105,16 @@ def train(
     """Trains a network on a corpus, and exports it.
 
     ``corpus`` is what ``open_corpus`` takes, or what it returned; left out, it is the default one.
-    ``cell`` is a plugin's name or a Cell class; left out, it is an LSTM. ``settings`` are the
-    fields of ``training.settings.Settings``: sizes, the budget (``minutes``, ``steps``, ``epochs``
-    or ``tokens``), ``seed`` and so on. With a budget in minutes, sizes, batch, learning rate and
+    ``cell`` is a plugin's name or a Cell class; left out, it is an LSTM. ``optimizer`` is a name or
+    an Optimizer class; left out, it is AdamW. ``settings`` are the fields of
+    ``training.settings.Settings``: sizes, the budget (``minutes``, ``steps``, ``epochs`` or
+    ``tokens``), ``seed`` and so on. With a budget in minutes, sizes, batch, learning rate and
     dropout that are not given are chosen for this corpus, machine and budget, but not in a process
     that torchrun started. ``preset`` is a name of ``presets.PRESETS``, whose settings count where
     none are given. ``init_from`` is a run or a model file whose weights are learnt on from: cell
     and sizes are then theirs, symbols are matched by value. Runs go into ``folder/runs``, models
     into ``folder/exported``. ``notify`` gets sentences to be said, ``observer`` the events of the
-    training.
+    training; ``trackers`` are names, names with options, or Tracker objects that get its figures.
     """
     need_training()
     from textgen import jobs, runs, scions
@@ -121,13 +128,18 @@ def train(
     chosen_preset = find_preset(preset) if preset is not None else None
     if chosen_preset:
         cell, settings = cell or chosen_preset.cell, begin_with(chosen_preset, settings)
+        optimizer = optimizer or chosen_preset.optimizer
+        optimizer_options = chosen_preset.options_of(optimizer) | dict(optimizer_options or {})
     beginning = None
     if init_from is not None:
         beginning = scions.find_beginning(str(init_from), Path(folder), registry)
         settings = beginning.shape(settings)
         cell, cell_options = beginning.cell_for(cell), cell_options or beginning.cell_options
+    chosen_optimizer = runs.choose_optimizer(optimizer, optimizer_options or {}, registry)
+    settings = {**settings, "optimizer": chosen_optimizer.name}
     chosen = build_settings(settings)
     chosen_cell = runs.choose_cell(cell or DEFAULT_CELL, cell_options or {}, registry)
+    watchers = _watchers(observer, trackers, registry)
     packed = open_or_default(
         corpus, corpus_options or {}, registry=registry, notify=notify, progress=progress
     )
@@ -137,12 +149,14 @@ def train(
     if not beginning and (chosen_preset.chosen if chosen_preset else settings.get("minutes")):
         reason = "Nothing is chosen under torchrun: what is not given is as usual."
         if not launched():  # each rank, and each that is started again, would choose otherwise
-            choice = choose(packed, chosen_cell.cell_class, chosen_cell.options, settings)
+            choice = choose(
+                packed, chosen_cell.cell_class, chosen_cell.options, chosen_optimizer, settings
+            )
             chosen, reason = build_settings(choice.settings), choice.reason
         if notify:
             notify(reason)
     scion = beginning.scion if beginning else None
-    setup = runs.Setup(packed, chosen_cell, chosen, scion.name if scion else "")
+    setup = runs.Setup(packed, chosen_cell, chosen, chosen_optimizer, scion.name if scion else "")
     network = runs.fresh_network(setup, scion)
     if beginning and notify:
         notify(beginning.greeting(packed.vocabulary))
@@ -153,9 +167,19 @@ def train(
         name=name,
         force=force,
         folder=Path(folder),
-        observer=observer,
+        watchers=watchers,
         notify=notify,
     )
+
+
+def _watchers(
+    observer: Observer | None, trackers: Sequence[TrackerChoice], registry: Registry
+) -> Watchers:
+    from textgen.chosen import choose_trackers
+    from textgen.jobs import Watchers
+    from textgen.training.observer import Observer
+
+    return Watchers(observer or Observer(), choose_trackers(trackers, registry), registry.warn)
 
 
 def resume(
@@ -166,26 +190,30 @@ def resume(
     precision: str | None = None,
     folder: str | Path = ".",
     observer: Observer | None = None,
+    trackers: Sequence[TrackerChoice] = (),
     registry: Registry | None = None,
 ) -> Run:
     """Goes on with an interrupted run from its last checkpoint, to the end of its budget.
 
     ``corpus`` is needed where the packed corpus is no longer in the cache, and must be the same. On
     another ``device`` or in another ``precision`` it is no longer bit for bit what it would have
-    been, which a notice of the ``Started`` event says.
+    been, which a notice of the ``Started`` event says. ``trackers`` are those of ``train``, to be
+    given again.
     """
     need_training()
     from textgen import jobs, runs
     from textgen.training.ranks import launched_ranks
     from textgen.training.run_folder import RUNS, find_run
 
+    registry = registry or discover()
+    watchers = _watchers(observer, trackers, registry)
     found = find_run(str(run), Path(folder) / RUNS)
-    setup = runs.read_setup(found, corpus, registry or discover())
+    setup = runs.read_setup(found, corpus, registry)
     setup = runs.moved(setup, device, precision)
     ranks = launched_ranks(setup.settings.device, setup.settings.batch_size)
     if not found.last.exists():
         raise UserError(f"The run {found.path} has no checkpoint yet.", "Train it anew.")
-    return jobs.go_on(found, setup, ranks, folder=Path(folder), observer=observer)
+    return jobs.go_on(found, setup, ranks, folder=Path(folder), watchers=watchers)
 
 
 def verify_resume(
@@ -193,6 +221,8 @@ def verify_resume(
     *,
     cell: str | type[Cell] | None = None,
     cell_options: Mapping[str, Any] | None = None,
+    optimizer: str | type[Optimizer] | None = None,
+    optimizer_options: Mapping[str, Any] | None = None,
     corpus_options: Mapping[str, Any] | None = None,
     registry: Registry | None = None,
     **settings: Any,
@@ -207,13 +237,15 @@ def verify_resume(
 
     registry = registry or discover()
     chosen_cell = runs.choose_cell(cell or DEFAULT_CELL, cell_options or {}, registry)
+    chosen_optimizer = runs.choose_optimizer(optimizer, optimizer_options or {}, registry)
     packed = open_or_default(corpus, corpus_options or {}, registry=registry)
-    setup = runs.Setup(packed, chosen_cell, build_settings(settings))
+    chosen = build_settings({**settings, "optimizer": chosen_optimizer.name})
+    setup = runs.Setup(packed, chosen_cell, chosen, chosen_optimizer)
     if launched_ranks(setup.settings.device, setup.settings.batch_size).count > 1:
         raise UserError(
             "Whether resuming is exact is tried by one process.", "Start it without torchrun."
         )
-    return verify_resume(packed, lambda: runs.fresh_network(setup), setup.settings)
+    return verify_resume(packed, lambda: runs.fresh_network(setup), setup.settings, setup.optimizer)
 
 
 def score_split(
@@ -265,6 +297,7 @@ def sweep(
     sampler: str = "tpe",
     pruner: str = "median",
     cell_options: Mapping[str, Any] | None = None,
+    optimizer_options: Mapping[str, Any] | None = None,
     corpus_options: Mapping[str, Any] | None = None,
     name: str | None = None,
     folder: str | Path = ".",
@@ -276,14 +309,14 @@ def sweep(
 ) -> Sweep:
     """Tries settings of one cell on one corpus, and finds which learn the text best.
 
-    ``vary`` tells by a setting's name, or ``cell.<option>``, what it is varied over: two ends as
-    ``"1e-3..2e-2"`` or ``"1e-3..2e-2:log"``, or a list of values; left out, a few settings that
-    matter most. ``sampler`` is ``tpe``, ``random`` or ``grid``; ``pruner``, which ends poor trials
-    early, ``median``, ``hyperband`` or ``none``. ``settings`` are those of ``train``, the same for
-    all trials; the budget is one trial's, 1,000 steps where left out. What is made smaller is the
-    loss on text held back from training. The study is ``folder/sweeps/<name>/study.db``; where it
-    exists it is joined, until it has ``trials`` trials in all (20, or every point of a grid).
-    Raises UserError where it was begun with something else.
+    ``vary`` tells by a setting's name, ``cell.<option>`` or ``optimizer.<option>``, what it is
+    varied over: two ends as ``"1e-3..2e-2"`` or ``"1e-3..2e-2:log"``, or a list of values; left
+    out, a few settings that matter most. ``sampler`` is ``tpe``, ``random`` or ``grid``;
+    ``pruner``, which ends poor trials early, ``median``, ``hyperband`` or ``none``. ``settings``
+    are those of ``train``, the same for all trials; the budget is one trial's, 1,000 steps where
+    left out. What is made smaller is the loss on text held back from training. The study is
+    ``folder/sweeps/<name>/study.db``; where it exists it is joined, until it has ``trials`` trials
+    in all (20, or every point of a grid). Raises UserError where it was begun with something else.
     """
     need_sweeping()
     from textgen.experiments.sweep import sweep_corpus
@@ -297,6 +330,7 @@ def sweep(
         packed,
         cell=cell or DEFAULT_CELL,
         cell_options=cell_options or {},
+        optimizer_options=optimizer_options or {},
         vary=vary or {},
         settings={key: value for key, value in settings.items() if value is not None},
         trials=trials,

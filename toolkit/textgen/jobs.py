@@ -8,18 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from textgen import runs
 from textgen.contracts.errors import UserError
+from textgen.contracts.options import options_dict
+from textgen.contracts.tracker import RunFacts, Tracker
 from textgen.runs import Run, Setup
 from textgen.training.network import Network
 from textgen.training.observer import Observer
 from textgen.training.ranks import Ranks, job, joined
 from textgen.training.run_folder import RUNS, RunFolder, all_runs, new_run
+from textgen.training.settings import settings_dict
+from textgen.training.tracking import Tracking
 from textgen.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """Who is told of a training, by the first rank: an observer, and trackers by their names.
+    ``warn`` is told of a tracker that fails."""
+
+    observer: Observer
+    trackers: Sequence[tuple[str, Tracker]]
+    warn: Callable[[str], None]
 
 
 def begin(
@@ -30,7 +45,7 @@ def begin(
     name: str | None,
     force: bool,
     folder: Path,
-    observer: Observer | None,
+    watchers: Watchers,
     notify: Callable[[str], None] | None,
 ) -> Run:
     """Trains the fresh ``network`` in a new run, as ``run_folder.new_run`` makes it, to the end of
@@ -51,16 +66,14 @@ def begin(
                 run.write_description(runs.described(setup) | _job())
             elif notify:
                 notify(f"Going on with {run.path}, which this torchrun job began.")
-        return _train(run, setup, network, ranks, folder, observer, resumed=resumed)
+        return _train(run, setup, network, ranks, folder, watchers, resumed=resumed)
 
 
-def go_on(
-    run: RunFolder, setup: Setup, ranks: Ranks, *, folder: Path, observer: Observer | None
-) -> Run:
+def go_on(run: RunFolder, setup: Setup, ranks: Ranks, *, folder: Path, watchers: Watchers) -> Run:
     """Goes on with a run from its last checkpoint."""
     with run.locked() if ranks.first else contextlib.nullcontext():
         network = runs.fresh_network(setup)
-        return _train(run, setup, network, ranks, folder, observer, resumed=True)
+        return _train(run, setup, network, ranks, folder, watchers, resumed=True)
 
 
 def _train(
@@ -69,7 +82,7 @@ def _train(
     network: Network,
     ranks: Ranks,
     folder: Path,
-    observer: Observer | None,
+    watchers: Watchers,
     *,
     resumed: bool,
 ) -> Run:
@@ -77,11 +90,24 @@ def _train(
     with joined(ranks):
         told = _told({"run": run.name if run else "", "resumed": resumed}, setup, ranks)
         run = run or RunFolder(folder / RUNS / told["run"])
-        trainer = Trainer(setup.corpus, network, setup.settings, run, observer or Observer(), ranks)
+        facts = _facts(run, setup)
+        tracking = Tracking(watchers.observer, watchers.trackers, facts, watchers.warn)
+        trainer = Trainer(
+            setup.corpus, network, setup.settings, setup.optimizer, run, tracking, ranks
+        )
         if told["resumed"]:
             trainer.resume()
-        trained = trainer.run()
+        with tracking:
+            trained = trainer.run()
     return runs.finish_run(run, setup, trained, folder, export_it=ranks.first)
+
+
+def _facts(run: RunFolder, setup: Setup) -> RunFacts:
+    """What trackers are told of a run."""
+    settings = {"cell": setup.cell.name, **settings_dict(setup.settings)}
+    for kind, options in (("cell", setup.cell.options), ("optimizer", setup.optimizer.options)):
+        settings |= {f"{kind}.{name}": value for name, value in options_dict(options).items()}
+    return RunFacts(run.name, run.path, settings, setup.corpus.name)
 
 
 def _told(words: Mapping[str, Any], setup: Setup, ranks: Ranks) -> dict[str, Any]:

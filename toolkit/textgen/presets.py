@@ -18,6 +18,12 @@ class Preset:
     cell: str = "lstm"
     chosen: bool = False
     """Whether the rest is chosen for the corpus, the machine and the budget."""
+    optimizer: str | None = None
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def options_of(self, optimizer: object) -> dict[str, Any]:
+        """The options that the preset gives this optimizer, if it is its own."""
+        return dict(self.optimizer_options) if optimizer == self.optimizer else {}
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -35,9 +41,7 @@ PRESETS: Mapping[str, Preset] = {
             "batch_size": 50,
             "sequence_length": 50,
             "reset_probability": 0.0,
-            "optimizer": "rmsprop",
             "learning_rate": 2e-3,
-            "beta2": 0.95,
             "clip": 0.0,
             "clip_entries": 5.0,
             "warmup_steps": 0,
@@ -49,7 +53,9 @@ PRESETS: Mapping[str, Preset] = {
             "evaluate_every": 1000,
             "checkpoint_every": 1000,
             "seed": 123,
-        }
+        },
+        optimizer="rmsprop",
+        optimizer_options={"alpha": 0.95},
     ),
 }
 

@@ -41,7 +41,7 @@ class Registry:
         files: Sequence[Path] = (),
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        self._warn = warn or (lambda line: print(line, file=sys.stderr))
+        self.warn = warn or (lambda line: print(line, file=sys.stderr))
         self._only = None if only is None else {_normal(name) for name in only}
         self._manager = pluggy.PluginManager(hooks.PROJECT)
         self._manager.add_hookspecs(hooks)
@@ -204,7 +204,7 @@ class Registry:
         told = (entry.distribution, entry.module, reason)
         if told not in self._warned:
             self._warned.add(told)
-            self._warn(f"{entry.kind} {entry.name} of {entry.distribution} put aside: {reason}")
+            self.warn(f"{entry.kind} {entry.name} of {entry.distribution} put aside: {reason}")
 
     def _add_file(self, file: Path) -> None:
         place = hashlib.sha256(str(file.resolve()).encode("utf-8", "backslashreplace")).hexdigest()

@@ -13,11 +13,14 @@ from typing import Any
 import torch
 
 from textgen import shelf, sources, template
+from textgen.chosen import Chosen, choose, choose_again
 from textgen.contracts.cell import Cell
-from textgen.contracts.errors import UserError, unknown_name
-from textgen.contracts.options import build_options, options_dict
+from textgen.contracts.errors import UserError
+from textgen.contracts.optimizer import Optimizer
+from textgen.contracts.options import options_dict
 from textgen.corpus.packed import PackedCorpus
 from textgen.corpus.splitting import SPLITS
+from textgen.entries import DISTRIBUTION
 from textgen.export.exporter import describe, export
 from textgen.export.int8_file import export_int8
 from textgen.known_texts import LARGEST, KnownTexts
@@ -33,9 +36,17 @@ from textgen.training.run_folder import RunFolder
 from textgen.training.settings import Settings, build_settings, settings_dict
 from textgen.training.trainer import TrainedRun
 
-_FORMAT = 2
+_FORMAT = 3
 _SETTINGS_OF_FORMAT_1 = {"hold_back": False}
 """Runs of the first format learnt from all of the training text."""
+
+_OPTIMIZERS_OF_FORMAT_2 = {
+    "adamw": {"beta1": "beta1", "beta2": "beta2", "weight_decay": "weight_decay"},
+    "rmsprop": {"alpha": "beta2", "momentum": "momentum", "weight_decay": "weight_decay"},
+    "adagrad": {"weight_decay": "weight_decay"},
+    "sgd": {"momentum": "momentum", "weight_decay": "weight_decay"},
+}
+"""Up to the second format the options of all optimizers were settings: their names there."""
 
 _INT8_SYMBOLS = 100_000
 """Symbols of the validation text by which int8 is measured."""
@@ -78,6 +89,7 @@ class Setup:
     corpus: PackedCorpus
     cell: ChosenCell
     settings: Settings
+    optimizer: Chosen[Optimizer]
     begun_from: str = ""
     """Base name of the run or file whose weights it began from, if it did."""
 
@@ -86,17 +98,18 @@ def choose_cell(
     cell: str | type[Cell], options: Mapping[str, Any], registry: Registry
 ) -> ChosenCell:
     """The cell of a plugin's name, or a class of one's own. Raises UserError for a wrong option."""
-    if isinstance(cell, str):
-        cell_class: type[Cell] = registry.load("cell", cell)
-        entry = registry.find("cell", cell)
-        name, origin = entry.name, {"distribution": entry.distribution, "version": entry.version}
-        if entry.digest:
-            origin["sha256"] = entry.digest
-    else:
-        cell_class, name, origin = cell, cell.__name__.lower(), {"distribution": "", "version": ""}
-    return ChosenCell(
-        name, cell_class, build_options(cell_class.Options, options, f"cell {name!r}"), origin
-    )
+    return _as_cell(choose("cell", cell, options, registry))
+
+
+def _as_cell(chosen: Chosen[Cell]) -> ChosenCell:
+    return ChosenCell(chosen.name, chosen.plugin, chosen.options, chosen.origin)
+
+
+def choose_optimizer(
+    optimizer: str | type[Optimizer] | None, options: Mapping[str, Any], registry: Registry
+) -> Chosen[Optimizer]:
+    """The same of an optimizer, the usual one where none is named."""
+    return choose("optimizer", optimizer or Settings.optimizer, options, registry)
 
 
 def described(setup: Setup) -> dict[str, Any]:
@@ -113,15 +126,16 @@ def described(setup: Setup) -> dict[str, Any]:
             "tokenizer": corpus.tokenizer_name,
             **made_as(corpus),
         },
+        "optimizer": setup.optimizer.described(),
         "settings": settings_dict(setup.settings),
         "begun_from": setup.begun_from,
     }
 
 
 def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) -> Setup:
-    """What a run was trained with. Raises UserError where the corpus or the cell is gone."""
-    described = run.description()
-    about, cell = described["corpus"], described["cell"]
+    """What a run was trained with. Raises UserError where the corpus or a plugin is gone."""
+    described = _of_this_format(run.description())
+    about = described["corpus"]
     packed = corpus or sources.reopen(
         about["packed"], registry.load("tokenizer", about["tokenizer"])
     )
@@ -139,22 +153,28 @@ def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) 
             f"The corpus was given with another {other[0]} than the run {run.name} began with.",
             f"Give it with the same: {_as_typed(about[other[0]])}",
         )
-    try:
-        # by its full name: another distribution may have a cell of the same
-        full = f"{cell['distribution']}:{cell['name']}" if cell["distribution"] else cell["name"]
-        chosen = choose_cell(full, cell["options"], registry)
-        if not cell["distribution"] and registry.find("cell", full).bundled:
-            raise unknown_name("cell", f"{full} of a program", registry.names("cell"))
-    except UserError as error:
-        if cell["distribution"]:
-            raise UserError(
-                error.problem, f"The run was trained with {cell['distribution']}; install it."
-            ) from None
-        raise
-    settings = described["settings"]
+    return Setup(
+        packed,
+        _as_cell(choose_again("cell", described["cell"], registry)),
+        build_settings(described["settings"]),
+        choose_again("optimizer", described["optimizer"], registry),
+        described.get("begun_from", ""),
+    )
+
+
+def _of_this_format(described: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's description as it would be written today."""
+    settings, optimizer = dict(described["settings"]), described.get("optimizer")
     if described["format"] == 1:
         settings = {**_SETTINGS_OF_FORMAT_1, **settings}
-    return Setup(packed, chosen, build_settings(settings), described.get("begun_from", ""))
+    if described["format"] <= 2:
+        name = settings.get("optimizer", Settings.optimizer)
+        names = _OPTIMIZERS_OF_FORMAT_2.get(name, {})
+        options = {option: settings[old] for option, old in names.items() if old in settings}
+        optimizer = {"name": name, "options": options, "distribution": DISTRIBUTION}
+        for old in ("beta1", "beta2", "momentum", "weight_decay"):
+            settings.pop(old, None)
+    return {**described, "settings": settings, "optimizer": optimizer}
 
 
 def made_as(corpus: PackedCorpus) -> dict[str, Any]:
@@ -254,6 +274,7 @@ def _describe(
             **summary,
             "run": run.name,
             "begun_from": setup.begun_from,
+            "optimizer": setup.optimizer.described(),
             "settings": settings_dict(setup.settings),
         },
     )

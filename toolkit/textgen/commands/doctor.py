@@ -122,10 +122,12 @@ def _plugins(registry: Any) -> dict[str, str]:
     """Each plugin and why it does not load; empty where it does."""
     import importlib.util
 
+    from textgen.contracts.hooks import NEED_TORCH
+
     found = {}
     trains = importlib.util.find_spec("torch") is not None
     for entry in registry.entries():
-        if registry.disabled(entry) or (entry.kind == "cell" and not trains):
+        if registry.disabled(entry) or (entry.kind in NEED_TORCH and not trains):
             continue
         failure = registry.failure(entry)
         reason = "" if failure is None else f"{type(failure).__name__}: {failure}"

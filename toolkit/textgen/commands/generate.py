@@ -16,7 +16,7 @@ from textgen.commands.parameters import (
     Numbers,
     json_option,
     model_option,
-    parse_sampler,
+    parse_choice,
     provider_option,
     with_registry,
 )
@@ -113,7 +113,7 @@ def command(
     model = api.load(path, provider=provider, threads=threads, registry=registry)
     if model_name is None:
         console.show_notice(f"Model: {path}")
-    samplers = [parse_sampler(word) for word in sampler_words]
+    samplers = [parse_choice(word, "sampler") for word in sampler_words]
     sampling |= {**plain, "samplers": samplers}
     for notice in model.notices:
         console.show_notice(notice)

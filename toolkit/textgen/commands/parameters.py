@@ -111,8 +111,9 @@ def assignments(words: tuple[str, ...], flag: str) -> dict[str, str]:
     return parse_assignments(words, flag)
 
 
-def parse_sampler(word: str) -> tuple[str, dict[str, str]]:
-    """``top-k:k=40,other=2`` or ``dist:top-k:k=40`` as a name and its options, unchecked.
+def parse_choice(word: str, kind: str) -> tuple[str, dict[str, str]]:
+    """``top-k:k=40,other=2`` or ``dist:top-k:k=40`` as a name and its options, unchecked; it was
+    given as ``--kind``.
 
     The options begin after the last colon before an equals sign; a comma begins the next one where
     a name and an equals sign follow it, and belongs to the value elsewhere.
@@ -122,11 +123,9 @@ def parse_sampler(word: str) -> tuple[str, dict[str, str]]:
         return word, {}
     name, colon, _ = head.rpartition(":")
     if not colon or not name:
-        raise UserError(
-            f"--sampler {word!r} names no sampler.", "Write --sampler NAME:OPTION=VALUE."
-        )
+        raise UserError(f"--{kind} {word!r} names no {kind}.", f"Write --{kind} NAME:OPTION=VALUE.")
     options = re.split(r",(?=\w+=)", word[len(name) + 1 :])
-    return name, parse_assignments(options, "--sampler")
+    return name, parse_assignments(options, f"--{kind}")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import click
 
 from textgen import api, session_folder, shelf
 from textgen.commands.generate import listed
-from textgen.commands.parameters import parse_sampler
+from textgen.commands.parameters import parse_choice
 from textgen.commands.sessions import told
 from textgen.contracts.errors import UserError
 from textgen.interrupts import Interrupts
@@ -111,7 +111,8 @@ def _changes(options: dict[str, Any], typed: set[str]) -> dict[str, Any]:
     changes = {name: options[name] for name in _SETTINGS if name in typed}
     if "sampler_words" in typed:
         words = options["sampler_words"]
-        changes["samplers"] = () if words == ("none",) else tuple(map(parse_sampler, words))
+        chain = [parse_choice(word, "sampler") for word in words]
+        changes["samplers"] = () if words == ("none",) else tuple(chain)
     return changes
 
 

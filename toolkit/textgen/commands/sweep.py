@@ -9,7 +9,12 @@ from typing import Any
 import click
 
 from textgen.commands.parameters import assignments, json_option, with_registry
-from textgen.commands.train import corpus_options, read_corpus_options, settings_options
+from textgen.commands.train import (
+    corpus_options,
+    optimizer_option,
+    read_corpus_options,
+    settings_options,
+)
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.options import describe
 from textgen.experiments.space import (
@@ -21,6 +26,7 @@ from textgen.experiments.space import (
     TRIALS,
     as_typed,
     split_cell,
+    split_optimizer,
 )
 from textgen.training.settings import BUDGETS, CHOSEN, Settings
 
@@ -41,7 +47,8 @@ NOT_OF_TRAIN = {"vary", "trials", "sampler", "pruner", "name", "as_json"}
     "--vary",
     multiple=True,
     metavar="NAME=VALUES",
-    help="A setting of the list below, or cell.OPTION: LOW..HIGH, LOW..HIGH:log or A,B,C. "
+    help="A setting of the list below, cell.OPTION or optimizer.OPTION: LOW..HIGH, LOW..HIGH:log "
+    "or A,B,C. "
     f"Repeatable.  [{'  '.join(f'{name}={words}' for name, words in DEFAULT_SPACE.items())}]",
 )
 @click.option(
@@ -65,6 +72,7 @@ NOT_OF_TRAIN = {"vary", "trials", "sampler", "pruner", "name", "as_json"}
 )
 @click.option("--name", help="The sweep's name; <corpus>-<cell> when left out.")
 @settings_options
+@optimizer_option
 @corpus_options
 @json_option
 @with_registry
@@ -73,6 +81,7 @@ def command(
     corpus: str | None,
     cell: str | None,
     cell_option: tuple[str, ...],
+    optimizer_option: tuple[str, ...],
     vary: tuple[str, ...],
     trials: int | None,
     sampler: str,
@@ -109,6 +118,7 @@ def command(
             packed,
             cell=cell,
             cell_options=assignments(cell_option, "--cell-option"),
+            optimizer_options=assignments(optimizer_option, "--optimizer-option"),
             vary=_varied(vary),
             trials=trials,
             sampler=sampler,
@@ -161,6 +171,7 @@ def _train_line(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
         words += ["--cell", DEFAULT_CELL]
     varied, cell = split_cell(chosen)
+    varied, optimizer = split_optimizer(varied)
     flags = {parameter.name: parameter for parameter in ctx.command.params}
     for name, value in varied.items():
         words += _as_typed(flags[name], value)
@@ -169,6 +180,8 @@ def _train_line(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
             words += _as_typed(flags[name], settings.get(name, getattr(Settings, name)))
     for name, value in cell.items():
         words += ["--cell-option", f"{name}={as_typed(value)}"]
+    for name, value in optimizer.items():
+        words += ["--optimizer-option", f"{name}={as_typed(value)}"]
     if not any(budget in typed for budget in BUDGETS):
         words += ["--steps", str(settings.get("steps", STEPS))]
     return shlex.join(words)

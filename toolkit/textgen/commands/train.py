@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from textgen.commands.parameters import assignments, json_option, with_registry
+from textgen.commands.parameters import assignments, json_option, parse_choice, with_registry
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import describe
 from textgen.presets import PRESETS
@@ -31,6 +31,14 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help=f"{info.help[0].upper()}{info.help[1:]}{choices}.{shown}",
         )(function)
     return function
+
+
+optimizer_option = click.option(
+    "--optimizer-option",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of the optimizer, as textgen plugins show OPTIMIZER tells. Repeatable.",
+)
 
 
 def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,6 +98,7 @@ def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "program's own. What is given beside them counts.",
 )
 @settings_options
+@optimizer_option
 @corpus_options
 @click.option("--name", help="The run's name; <corpus>-<cell> when left out.")
 @click.option("--force", is_flag=True, help="Replace a run of that name.")
@@ -99,6 +108,13 @@ def corpus_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Go on from these weights, on another corpus; cell and sizes are theirs.",
 )
 @click.option("--resume", "resumed", metavar="RUN", help="Go on with an interrupted run.")
+@click.option(
+    "--tracker",
+    "tracker_words",
+    multiple=True,
+    metavar="NAME[:OPTION=VALUE,...]",
+    help="Tell it all figures, samples and checkpoints; textgen plugins lists them. Repeatable.",
+)
 @click.option(
     "--verify-resume",
     "verify",
@@ -112,11 +128,13 @@ def command(
     corpus: str | None,
     cell: str | None,
     cell_option: tuple[str, ...],
+    optimizer_option: tuple[str, ...],
     preset: str | None,
     name: str | None,
     force: bool,
     init_from: str | None,
     resumed: str | None,
+    tracker_words: tuple[str, ...],
     verify: bool,
     as_json: bool,
     **options: Any,
@@ -133,11 +151,12 @@ def command(
     from textgen.screen.progress_view import ProgressView
 
     settings = {info.name: options.pop(info.name) for info in describe(Settings)}
+    settings["optimizer_options"] = assignments(optimizer_option, "--optimizer-option")
+    trackers = [parse_choice(word, "tracker") for word in tracker_words]
     if resumed is not None:
         fixed = settings.keys() - {"device", "precision"}
-        _refuse_changes(
-            [*fixed, "cell", "cell_option", "name", "force", "init_from", "verify", "preset"]
-        )
+        others = ("cell", "name", "force", "init_from", "verify", "preset")
+        _refuse_changes([*fixed, *others, "cell_option", "optimizer_option"])
     if verify and (init_from is not None or preset is not None):
         raise UserError(
             "--verify-resume begins from nothing, with what is given.",
@@ -170,6 +189,7 @@ def command(
                 device=settings["device"],
                 precision=settings["precision"],
                 observer=report,
+                trackers=trackers,
                 registry=registry,
             )
         else:
@@ -183,6 +203,7 @@ def command(
                 force=force,
                 notify=report.notice,
                 observer=report,
+                trackers=trackers,
                 registry=registry,
                 **settings,
             )

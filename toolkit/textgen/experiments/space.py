@@ -1,4 +1,5 @@
-"""What a sweep varies: settings of a training and options of a cell, each with its values."""
+"""What a sweep varies: settings of a training, options of its cell and its optimizer, each with its
+values."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from textgen.contracts.errors import UserError, unknown_name
-from textgen.contracts.options import build_options, describe
+from textgen.contracts.options import NoOptions, build_options, describe
 from textgen.training.settings import BUDGETS, Settings
 
 SAMPLERS = ("tpe", "random", "grid")
@@ -25,6 +26,7 @@ _FIXED = {*BUDGETS, *OWN, "seed", "device", "precision"}
 """What cannot be varied: the loss would be of more learning, or of luck, not of better settings."""
 
 _CELL = "cell."
+_OPTIMIZER = "optimizer."
 _MOST_POINTS = 1000
 
 DEFAULT_SPACE: Mapping[str, str] = {
@@ -45,8 +47,8 @@ class Suggesting(Protocol):
 
 @dataclass(frozen=True)
 class Varied:
-    """One setting, or ``cell.<option>``, and what it is varied over: ``values``, or from the first
-    to the last of ``ends``."""
+    """One setting, ``cell.<option>`` or ``optimizer.<option>``, and what it is varied over:
+    ``values``, or from the first to the last of ``ends``."""
 
     name: str
     values: tuple[Any, ...] = ()
@@ -92,6 +94,7 @@ def read_space(
     wanted: Mapping[str, str | Sequence[Any]],
     cell_options: type,
     fixed: Collection[str],
+    optimizer_options: type = NoOptions,
 ) -> tuple[Varied, ...]:
     """What is varied, from ``LOW..HIGH``, ``LOW..HIGH:log`` or ``A,B,C`` by name, or a list of
     values; where nothing is ``wanted``, those of ``DEFAULT_SPACE`` that are not ``fixed``.
@@ -105,9 +108,11 @@ def read_space(
             raise UserError(
                 "All that a sweep varies of itself was given.", "Say what to vary: --vary."
             )
-    space = tuple(_read(name, words, cell_options) for name, words in given.items())
+    owners = {_CELL: cell_options, _OPTIMIZER: optimizer_options}
+    space = tuple(_read(name, words, owners) for name, words in given.items())
     for name in [varied.name for varied in space if varied.name in fixed]:
-        flag = f"--cell-option {name[5:]}" if name.startswith(_CELL) else f"--{_dashed(name)}"
+        owner, _, option = name.partition(".")
+        flag = f"--{owner}-option {option}" if option else f"--{_dashed(name)}"
         raise UserError(f"{name} was both given and varied.", f"Leave out {flag}, or the --vary.")
     if len({varied.name for varied in space}) < len(space):
         raise UserError("A setting is varied twice.", "Give each one --vary.")
@@ -141,17 +146,26 @@ def combinations(space: Sequence[Varied]) -> list[dict[str, Any]]:
 
 def split_cell(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Chosen values as settings of the training, and as options of the cell."""
-    settings = {name: value for name, value in chosen.items() if not name.startswith(_CELL)}
-    cell = {
-        name.removeprefix(_CELL): value for name, value in chosen.items() if name.startswith(_CELL)
-    }
-    return settings, cell
+    return _split(chosen, _CELL)
 
 
-def _read(name: str, words: str | Sequence[Any], cell_options: type) -> Varied:
-    name = name if name.startswith(_CELL) else name.replace("-", "_")
+def split_optimizer(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same for options of the optimizer."""
+    return _split(chosen, _OPTIMIZER)
+
+
+def _split(chosen: Mapping[str, Any], prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    others = {name: value for name, value in chosen.items() if not name.startswith(prefix)}
+    own = {n.removeprefix(prefix): value for n, value in chosen.items() if n.startswith(prefix)}
+    return others, own
+
+
+def _read(name: str, words: str | Sequence[Any], owners: Mapping[str, type]) -> Varied:
+    """What one name is varied over; ``owners`` are the classes of options, by their prefix."""
+    prefix = next((prefix for prefix in owners if name.startswith(prefix)), "")
+    name = name if prefix else name.replace("-", "_")
     known = [info.name for info in describe(Settings) if info.name not in _FIXED]
-    options = [f"{_CELL}{info.name}" for info in describe(cell_options)]
+    options = [f"{p}{info.name}" for p, owner in owners.items() for info in describe(owner)]
     if name in _FIXED:
         raise UserError(
             f"{name} cannot be varied: it would not be the settings that are compared.",
@@ -163,9 +177,8 @@ def _read(name: str, words: str | Sequence[Any], cell_options: type) -> Varied:
         raise unknown_name("setting", name, [*known, *options])
 
     def value(word: Any) -> Any:
-        owner = cell_options if name.startswith(_CELL) else Settings
-        short = name.removeprefix(_CELL)
-        what = "cell" if owner is cell_options else "training"
+        short, what = name.removeprefix(prefix), prefix.removesuffix(".") or "training"
+        owner = owners.get(prefix, Settings)
         return getattr(build_options(owner, {short: word}, what), short)
 
     if isinstance(words, str) and ".." in words:

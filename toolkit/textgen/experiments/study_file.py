@@ -54,8 +54,8 @@ def open_study(
 def _refuse_another(name: str, begun: Mapping[str, Any], described: Mapping[str, Any]) -> None:
     """Raises UserError where a study is not what one wants to join."""
     remedy = "Give the same, or begin another sweep with --name."
-    for what in ("corpus", "cell", "varied", "sampler", "pruner"):
-        if begun.get(what) != described[what]:
+    for what in ("corpus", "cell", "optimizer", "varied", "sampler", "pruner"):
+        if begun.get(what, described[what]) != described[what]:
             theirs, ours = (_in_words(told.get(what)) for told in (begun, described))
             other = f", not {ours}" if theirs != ours else ", read or cut otherwise"
             with_what = "over" if what == "varied" else f"with the {what}"

@@ -20,6 +20,7 @@ from textgen.experiments.space import (
     Varied,
     read_space,
     split_cell,
+    split_optimizer,
 )
 from textgen.experiments.study import SWEEPS, Study, TrialRecord
 from textgen.experiments.trials import SweepObserver, Task, run_trials
@@ -42,6 +43,8 @@ class Sweep:
     """The best trial's, and those that were fixed, the budget too: what ``textgen.train`` takes."""
     cell_options: Mapping[str, Any]
     """The same of the cell."""
+    optimizer_options: Mapping[str, Any]
+    """The same of the optimizer."""
     space: Sequence[Varied]
     interrupted: int | None
     """The signal that ended it early, if one did."""
@@ -57,6 +60,7 @@ def sweep_corpus(
     *,
     cell: str | type[Cell],
     cell_options: Mapping[str, Any],
+    optimizer_options: Mapping[str, Any],
     vary: Mapping[str, str | Sequence[Any]],
     settings: Mapping[str, Any],
     trials: int | None,
@@ -74,10 +78,18 @@ def sweep_corpus(
     if own := settings.keys() & set(OWN):
         raise UserError(f"A sweep decides {', '.join(sorted(own))} itself.", "Leave it out.")
     chosen = runs.choose_cell(cell, cell_options, registry)
-    space = read_space(vary, chosen.cell_class.Options, [*settings, *_named(cell_options)])
+    usual = runs.choose_optimizer(settings.get("optimizer"), optimizer_options, registry)
+    fixed = [
+        *settings,
+        *(f"cell.{name}" for name in cell_options),
+        *(f"optimizer.{name}" for name in optimizer_options),
+    ]
+    space = read_space(vary, chosen.cell_class.Options, fixed, usual.plugin.Options)
+    for name in [name for v in space if v.name == "optimizer" for name in v.values]:
+        registry.find("optimizer", name)
     if not any(budget in settings for budget in BUDGETS):
         settings = {**settings, "steps": STEPS}
-    task = Task(corpus, cell, cell_options, settings, space, registry)
+    task = Task(corpus, cell, cell_options, optimizer_options, settings, space, registry)
     described = task.describe(sampler, pruner)
     choose_device(build_settings(settings).device)
     task.require_held_back()
@@ -97,16 +109,14 @@ def sweep_corpus(
     interrupted = run_trials(task, study, min(wanted, most or wanted), observer)
     best = study.best()
     found, options = split_cell(best.settings if best else {})
+    found, of_optimizer = split_optimizer(found)
     return Sweep(
         folder=study.folder,
         trials=study.records(),
         best=best,
         settings={**settings, **found},
         cell_options={**cell_options, **options},
+        optimizer_options={**optimizer_options, **of_optimizer},
         space=space,
         interrupted=interrupted,
     )
-
-
-def _named(cell_options: Mapping[str, Any]) -> list[str]:
-    return [f"cell.{name}" for name in cell_options]

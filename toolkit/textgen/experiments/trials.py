@@ -17,7 +17,7 @@ from textgen.contracts.cell import Cell
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import options_dict
 from textgen.corpus.packed import PackedCorpus
-from textgen.experiments.space import Varied, as_typed, split_cell
+from textgen.experiments.space import Varied, as_typed, split_cell, split_optimizer
 from textgen.experiments.study import Study, Trial, TrialRecord
 from textgen.interrupts import Interrupts
 from textgen.losses import Loss
@@ -74,11 +74,12 @@ class SweepObserver(Observer):
 
 @dataclass(frozen=True)
 class Task:
-    """What all trials have in common; ``settings`` and ``cell_options`` are the fixed ones."""
+    """What all trials have in common; ``settings`` and options are the fixed ones."""
 
     corpus: PackedCorpus
     cell: str | type[Cell]
     cell_options: Mapping[str, Any]
+    optimizer_options: Mapping[str, Any]
     settings: Mapping[str, Any]
     space: tuple[Varied, ...]
     registry: Registry
@@ -86,22 +87,29 @@ class Task:
     def setup(self, chosen: Mapping[str, Any]) -> runs.Setup:
         """What a trial with the ``chosen`` values trains. Raises UserError where it cannot be."""
         settings, options = split_cell(chosen)
+        settings, of_optimizer = split_optimizer({**self.settings, **settings})
         cell = runs.choose_cell(self.cell, {**self.cell_options, **options}, self.registry)
-        built = build_settings(
-            {**self.settings, **settings, "sample_every": _NEVER, "checkpoint_every": _NEVER}
+        optimizer = runs.choose_optimizer(
+            settings.get("optimizer"), {**self.optimizer_options, **of_optimizer}, self.registry
         )
+        settings |= {"sample_every": _NEVER, "checkpoint_every": _NEVER}
+        built = build_settings({**settings, "optimizer": optimizer.name})
         self.corpus.require(built.sequence_length)
-        return runs.Setup(self.corpus, cell, built)
+        return runs.Setup(self.corpus, cell, built, optimizer)
 
     def describe(self, sampler: str, pruner: str) -> dict[str, Any]:
         """What everyone who joins the study must have in common, as JSON values."""
         setup = self.setup({})
         varied = {v.name for v in self.space}
-        options = [
-            f"{name}={as_typed(value)}"
-            for name, value in options_dict(setup.cell.options).items()
-            if f"cell.{name}" not in varied
-        ]
+
+        def fixed(kind: str, options: Any) -> list[str]:
+            return [
+                f"{name}={as_typed(value)}"
+                for name, value in options_dict(options).items()
+                if f"{kind}.{name}" not in varied
+            ]
+
+        cell, optimizer = setup.cell, setup.optimizer
         return {
             "format": 1,
             "corpus": {
@@ -109,7 +117,14 @@ class Task:
                 "sha256": self.corpus.sha256,
                 **runs.made_as(self.corpus),
             },
-            "cell": [setup.cell.name, *options, f"({setup.cell.origin['distribution']})"],
+            "cell": [
+                cell.name,
+                *fixed("cell", cell.options),
+                f"({cell.origin['distribution']})",
+            ],
+            "optimizer": [optimizer.name, *fixed("optimizer", optimizer.options)]
+            if "optimizer" not in varied
+            else [],
             "varied": [v.typed() for v in self.space],
             "sampler": sampler,
             "pruner": pruner,
@@ -124,8 +139,9 @@ class Task:
     def usual(self) -> dict[str, Any] | None:
         """The values that a training has without a sweep, where they are among the varied."""
         setup = self.setup({})
-        settings, options = settings_dict(setup.settings), options_dict(setup.cell.options)
-        known = {**settings, **{f"cell.{name}": value for name, value in options.items()}}
+        known = settings_dict(setup.settings)
+        for kind, options in (("cell", setup.cell.options), ("optimizer", setup.optimizer.options)):
+            known |= {f"{kind}.{name}": value for name, value in options_dict(options).items()}
         if all(v.holds(known.get(v.name)) for v in self.space):
             return {v.name: known[v.name] for v in self.space}
         return None
@@ -201,7 +217,9 @@ def _run(task: Task, trial: Trial, observer: SweepObserver) -> int | None:
         observer.on_sweep(TrialBegun(trial.number, trial.settings))
         setup = task.setup(trial.settings)
         network = runs.fresh_network(setup)
-        trainer = Trainer(setup.corpus, network, setup.settings, trial.folder, watch)
+        trainer = Trainer(
+            setup.corpus, network, setup.settings, setup.optimizer, trial.folder, watch
+        )
         trained = trainer.run()
     except _HopelessError:
         trial.end("pruned", **watch.so_far)

@@ -88,34 +88,6 @@ def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The optimizer's state as tensors and numbers."""
-    tensors: dict[str, Tensor] = {}
-    numbers: dict[str, Any] = {}
-    for index, entries in optimizer.state_dict()["state"].items():
-        for name, value in entries.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{name}"] = value
-            elif value is not None:
-                numbers[f"{index}.{name}"] = value
-    return tensors, numbers
-
-
-def unpack_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], numbers: dict[str, Any]
-) -> None:
-    """Puts back what ``pack_optimizer`` took out."""
-    state: dict[int, dict[str, Any]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    for name, number in numbers.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = number
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
 def pack_random(device: torch.device) -> dict[str, Tensor]:
     """The state of torch's generators."""
     states = {"random.cpu": torch.get_rng_state()}

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from textgen.chosen import Chosen
 from textgen.contracts.cell import Cell
+from textgen.contracts.optimizer import Optimizer
 from textgen.corpus.packed import PackedCorpus
 from textgen.training.device import choose_device, synchronize
 from textgen.training.learner import Learner
@@ -49,7 +51,11 @@ class Choice:
 
 
 def choose(
-    corpus: PackedCorpus, cell_class: type[Cell], cell_options: Any, given: Mapping[str, Any]
+    corpus: PackedCorpus,
+    cell_class: type[Cell],
+    cell_options: Any,
+    optimizer: Chosen[Optimizer],
+    given: Mapping[str, Any],
 ) -> Choice:
     """The settings named ``CHOSEN`` for a budget; those ``given`` are kept.
 
@@ -59,7 +65,11 @@ def choose(
     usual = build_settings(given)
     rows = _batch(corpus, usual.sequence_length)
     trials = _Trials(
-        corpus, cell_class, cell_options, {"layer_norm": True, "batch_size": rows, **given}
+        corpus,
+        cell_class,
+        cell_options,
+        optimizer,
+        {"layer_norm": True, "batch_size": rows, **given},
     )
     size, shown = trials.largest([usual.hidden_size] if "hidden_size" in given else SIZES)
     epochs = shown.symbols / corpus.symbols("train")
@@ -89,6 +99,7 @@ class _Trials:
     corpus: PackedCorpus
     cell_class: type[Cell]
     cell_options: Any
+    optimizer: Chosen[Optimizer]
     given: Mapping[str, Any]
 
     def largest(self, sizes: Sequence[int]) -> tuple[int, _Shown]:
@@ -122,7 +133,7 @@ class _Trials:
         settings = self._settings(size)
         kind, amount = settings.budget
         network = self._network(size).to(choose_device(settings.device)).train()
-        learner = Learner(network, self.corpus, settings)
+        learner = Learner(network, self.corpus, settings, self.optimizer)
         symbols, _ = learner.streams.look_ahead()
         if kind == "minutes":
             steps = 60 * amount / _seconds_a_step(learner, settings.precision)

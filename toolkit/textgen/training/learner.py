@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from textgen.chosen import Chosen
 from textgen.contracts.cell import State
+from textgen.contracts.errors import UserError
+from textgen.contracts.optimizer import Optimizer
 from textgen.corpus.packed import PackedCorpus
 from textgen.training.averaging import Average
 from textgen.training.checkpoint import (
     Checkpoint,
     named,
-    pack_optimizer,
     pack_random,
-    unpack_optimizer,
     unpack_random,
 )
 from textgen.training.device import autocast
@@ -30,7 +31,7 @@ from textgen.training.feeding import build_feed
 from textgen.training.held_back import hold_back
 from textgen.training.network import Network, Scanned
 from textgen.training.objective import build_objective
-from textgen.training.optimizers import build_optimizer
+from textgen.training.optimizers import build_optimizer, pack_optimizer, unpack_optimizer
 from textgen.training.ranks import ALONE, Ranks
 from textgen.training.settings import Settings
 from textgen.training.streams import Batch, Streams
@@ -42,6 +43,9 @@ class Learner:
 
     What is in here, and torch's random generators, is what a checkpoint of a training holds. All of
     it is the same on all ``ranks``, but for the rows of the carried state.
+
+    Raises UserError where the optimizer takes second derivatives, of which each of several ranks
+    would have a part.
     """
 
     def __init__(
@@ -49,9 +53,19 @@ class Learner:
         network: Network,
         corpus: PackedCorpus,
         settings: Settings,
+        optimizer: Chosen[Optimizer],
         ranks: Ranks = ALONE,
     ) -> None:
+        self.second_order = optimizer.plugin.second_order
+        """Whether the optimizer takes derivatives of the gradients."""
+        if self.second_order and ranks.count > 1:
+            raise UserError(
+                f"The optimizer {optimizer.name!r} takes second derivatives, which several ranks "
+                "cannot: each would have those of its own rows.",
+                "Train without torchrun, or with another --optimizer.",
+            )
         self.network = network
+        self.network.one_by_one = self.second_order
         self.network.ranks = self._ranks = ranks
         # on another processor the same seed may draw other last bits
         ranks.take_after_first(list(network.state_dict().values()))
@@ -68,7 +82,9 @@ class Learner:
         self.streams = self._first_streams()
         self._feed = build_feed(corpus.ids, corpus.vocabulary.boundary, self.device)
         self._objective = build_objective(settings)
-        self._optimizer = build_optimizer(network, settings)
+        self._chosen_optimizer = optimizer
+        self._optimizer = build_optimizer(network, optimizer, settings)
+        self._packs = False
         self._average = self._first_average()
         rows = self._rows.stop - self._rows.start
         self._state = _detached(network.initial_state(rows))
@@ -84,17 +100,17 @@ class Learner:
         batch = self.streams.next()
         for group in self._optimizer.param_groups:
             group["lr"] = rate * batch.share
+        self._optimizer.zero_grad(set_to_none=True)  # of the last step, with their graphs
         total, loss = self._losses(batch, precision)
-        self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(total)
+        self._backward(total)
         if self._ranks.count > 1:
             gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
             self._ranks.sum([loss, *gradients])
-        if self._settings.clip_entries:
-            torch.nn.utils.clip_grad_value_(self.network.parameters(), self._settings.clip_entries)
-        if self._settings.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.clip)
+        self._clip()
         self._optimizer.step()
+        if not self._packs:  # what no checkpoint can hold is refused before anything is learnt
+            pack_optimizer(self._optimizer)
+            self._packs = True
         if self._average:
             self._average.follow(self.network)
         return loss, batch.symbols
@@ -133,7 +149,7 @@ class Learner:
         yield
         self.network.load_state_dict(weights)
         self._state = state
-        self._optimizer = build_optimizer(self.network, self._settings)
+        self._optimizer = build_optimizer(self.network, self._chosen_optimizer, self._settings)
         self._optimizer.zero_grad(set_to_none=True)
         self._average = self._first_average()
         self.streams = self._first_streams()
@@ -159,6 +175,26 @@ class Learner:
             rows=self._rows,
             within=corpus.symbols("train") - int((ends - starts).sum()),
         )
+
+    def _backward(self, total: Tensor) -> None:
+        """Puts the gradient of ``total`` into each parameter, of which a second-order optimizer
+        can take derivatives."""
+        if not self.second_order:
+            torch.autograd.backward(total)
+            return
+        # torch warns of the cycle that backward(create_graph=True) makes; zero_grad breaks it
+        parameters = list(self.network.parameters())
+        found = torch.autograd.grad(total, parameters, create_graph=True, allow_unused=True)
+        for parameter, gradient in zip(parameters, found, strict=True):
+            parameter.grad = gradient
+
+    def _clip(self) -> None:
+        parameters, settings = list(self.network.parameters()), self._settings
+        with torch.no_grad():  # a gradient's own derivatives are those before clipping
+            if settings.clip_entries:
+                torch.nn.utils.clip_grad_value_(parameters, settings.clip_entries)
+            if settings.clip:
+                torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
 
     def _losses(self, batch: Batch, precision: str) -> tuple[Tensor, Tensor]:
         """What is made smaller, and the loss that is told."""

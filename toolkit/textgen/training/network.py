@@ -65,6 +65,8 @@ class Network(nn.Module):
         self.embedding_size = embedding_size
         self.regularisation = regularisation
         self.ranks = ALONE
+        self.one_by_one = False
+        """Whether a scan that learns takes the cells' steps: kernels have no second derivatives."""
         self._graphs: ScanGraphs | None = None
         options = cell_class.Options() if cell_options is None else cell_options
         if embedding_size:
@@ -137,16 +139,15 @@ class Network(nn.Module):
     @property
     def looped(self) -> bool:
         """Whether a scan is a loop of steps, the cell having no faster one."""
-        return self.regularisation.zoneout > 0 or any(
-            type(cell).scan is Cell.scan for cell in self.stack()
-        )
+        looped = self.regularisation.zoneout > 0 or self.one_by_one
+        return looped or any(type(cell).scan is Cell.scan for cell in self.stack())
 
     @property
     def graphable(self) -> bool:
         """Whether CUDA graphs could run that loop: of cells whose weights stay where they are."""
         noise = self.regularisation
-        on_cuda = self.head.weight.device.type == "cuda"
-        return on_cuda and self.looped and not (noise.zoneout or noise.weight_drop)
+        hindered = noise.zoneout or noise.weight_drop or self.one_by_one
+        return self.head.weight.device.type == "cuda" and self.looped and not hindered
 
     def use_graphs(self, wanted: bool) -> None:
         """Whether scans of a training run in CUDA graphs, where they can."""
@@ -162,8 +163,8 @@ class Network(nn.Module):
         return cell.step(x, state)
 
     def _scanned(self, cell: Cell, xs: Tensor, state: State) -> tuple[Tensor, State]:
-        """The cell's fast path, which knows no zoneout."""
-        if not self.regularisation.zoneout:
+        """The cell's fast path, which knows neither zoneout nor second derivatives everywhere."""
+        if not (self.regularisation.zoneout or (self.one_by_one and self.training)):
             graphs = self._graphs if self.training else None
             return graphs.scan(cell, xs, state) if graphs else cell.scan(xs, state)
         outputs = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -58,11 +59,11 @@ class Record:
         """``held back``, or nothing: the last weights."""
         return HELD_BACK if self._judge.best_step else ""
 
-    def begin(self, plan: Plan, step: int, notice: str) -> None:
+    def begin(self, plan: Plan, step: int, notices: Sequence[str]) -> None:
         """Tells of the plan, which is begun, or gone on with from ``step``."""
         streams, network = self._learner.streams, self._learner.result
         symbols, padding = streams.look_ahead()
-        notices = [*self._corpus.notices, *filter(None, [notice])]
+        notices = [*self._corpus.notices, *notices]
         starts, ends = self._learner.held_back.T
         if padding >= 0.005:
             notices.append(f"Documents of differing length: {padding:.1%} of a step is padding.")

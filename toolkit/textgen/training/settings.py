@@ -82,14 +82,8 @@ class Settings:
         0.03, "chance that a stream forgets its state at a step", minimum=0, maximum=1
     )
 
-    optimizer: str = option(
-        "adamw", "what turns gradients into steps", choices=("adamw", "rmsprop", "adagrad", "sgd")
-    )
+    optimizer: str = option("adamw", "what turns gradients into steps; textgen plugins lists them")
     learning_rate: float = option(8e-3, "largest step size", above=0)
-    weight_decay: float = option(0.0, "decay of the weights towards zero", minimum=0)
-    beta1: float = option(0.9, "AdamW's decay of the gradient's mean", minimum=0, below=1)
-    beta2: float = option(0.99, "AdamW's decay of its square; RMSProp's too", minimum=0, below=1)
-    momentum: float = option(0.0, "momentum of SGD and RMSProp", minimum=0, below=1)
     average: float = option(
         0.0,
         "decay of the mean of the weights that is evaluated and kept, near 1; 0 keeps the weights",

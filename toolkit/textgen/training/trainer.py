@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from textgen.chosen import Chosen
+from textgen.contracts.optimizer import Optimizer
 from textgen.corpus.packed import PackedCorpus
 from textgen.interrupts import Interrupts
 from textgen.training.checkpoint import Checkpoint, read_checkpoint
@@ -54,6 +56,7 @@ class Trainer:
         corpus: PackedCorpus,
         network: Network,
         settings: Settings,
+        optimizer: Chosen[Optimizer],
         folder: RunFolder,
         observer: Observer,
         ranks: Ranks = ALONE,
@@ -62,7 +65,7 @@ class Trainer:
         self._folder = folder
         self._ranks = ranks
         device = choose_device(settings.device)
-        self._learner = Learner(network.to(device), corpus, settings, ranks)
+        self._learner = Learner(network.to(device), corpus, settings, optimizer, ranks)
         self._record = Record(corpus, self._learner, settings, folder, observer)
         self._step = 0
         self._seconds = 0.0
@@ -72,7 +75,12 @@ class Trainer:
         if settings.budget[0] == "minutes" and device.type == "cpu" and ranks.count == 1:
             self._threads = Threads()
         self._plan: Plan | None = None
-        self._changes = ""
+        self._notices: list[str] = []
+        if self._learner.second_order:
+            self._notices.append(
+                f"The optimizer {optimizer.name} takes second derivatives: cells learn step by "
+                "step, without fused kernels."
+            )
 
     @property
     def network(self) -> Network:
@@ -103,7 +111,7 @@ class Trainer:
             if name in then and then[name] != now[name]
         ]
         if changed:
-            self._changes = (
+            self._notices.append(
                 f"Since this training was interrupted it went from {', '.join(changed)}: its last "
                 "bits, and what follows from them, will not be what they would have been."
             )
@@ -123,7 +131,7 @@ class Trainer:
             self._plan = plan
             self._learner.network.use_graphs(plan.graphs)
             if self._ranks.first:
-                self._record.begin(plan, self._step, self._changes)
+                self._record.begin(plan, self._step, self._notices)
             self._loop(plan, began, plan.steps if until is None else until)
             self._seconds = time.perf_counter() - began
             self._save(plan)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from textgen.chosen import Chosen
+from textgen.contracts.optimizer import Optimizer
 from textgen.corpus.packed import PackedCorpus
 from textgen.training.checkpoint import Checkpoint, read_checkpoint
 from textgen.training.network import Network
@@ -40,7 +42,10 @@ class Verified:
 
 
 def verify_resume(
-    corpus: PackedCorpus, fresh_network: Callable[[], Network], settings: Settings
+    corpus: PackedCorpus,
+    fresh_network: Callable[[], Network],
+    settings: Settings,
+    optimizer: Chosen[Optimizer],
 ) -> Verified:
     """Trains ``STEPS`` steps straight, and again in ``PIECES`` pieces, each resumed from the
     checkpoint of the one before by a trainer of its own. Nothing is left behind.
@@ -54,10 +59,10 @@ def verify_resume(
     )
     with tempfile.TemporaryDirectory(prefix="textgen-") as scratch:
         straight, pieces = (RunFolder(Path(scratch) / name) for name in ("straight", "pieces"))
-        plan = Trainer(corpus, fresh_network(), few, straight, Observer()).run().plan
+        plan = Trainer(corpus, fresh_network(), few, optimizer, straight, Observer()).run().plan
         few = replace(few, precision=plan.precision)  # both in that which was found the faster
         for piece in range(1, PIECES + 1):
-            trainer = Trainer(corpus, fresh_network(), few, pieces, Observer())
+            trainer = Trainer(corpus, fresh_network(), few, optimizer, pieces, Observer())
             if piece > 1:
                 trainer.resume()
             trainer.run(until=STEPS * piece // PIECES)
