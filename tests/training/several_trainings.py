@@ -27,12 +27,14 @@ NOISE = {
     "average": 0.95,
     "reset_probability": 0.2,
 }
+MOMENTUM = {"optimizer": "sgd", "optimizer_options": {"momentum": 0.9}, "learning_rate": 0.02}
 VERSES = {**SIZES, "steps": 100, "checkpoint_every": 5, "reset_probability": 0.1}
 RUNS = {
     "verses": ("verses.txt", VERSES),
     "locked": ("verses.txt", {**SIZES, "steps": 8, "dropout": 0.2, "locked_dropout": True}),
     "noise": ("verses.txt", {**SIZES, **NOISE, "steps": 12}),
     "names": ("names.txt", {**SIZES, "steps": 40, "label_smoothing": 0.05}),
+    "momentum": ("verses.txt", {**SIZES, "steps": 8, **MOMENTUM}),
     "minutes": ("names.txt", {**SIZES, "minutes": 0.01, "precision": "auto"}),
 }
 
