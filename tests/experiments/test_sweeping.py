@@ -69,6 +69,19 @@ def test_the_same_command_goes_on_and_at_the_end_tells(sweep):
     assert len(found.trials) == 2 and seen.trainings == 0
 
 
+def test_options_of_the_optimizer_are_varied(sweep):
+    vary = {"optimizer.beta2": [0.9, 0.99]}
+    given = {"optimizer": "adam", "optimizer_options": {"beta1": 0.8}, "steps": 4}
+    found = sweep(vary=vary, sampler="grid", trials=None, **given)
+    assert [trial.state for trial in found.trials] == ["complete"] * 2
+    assert {trial.settings["optimizer.beta2"] for trial in found.trials} == {0.9, 0.99}
+    assert found.settings["optimizer"] == "adam"
+    best = found.best.settings["optimizer.beta2"]
+    assert found.optimizer_options == {"beta1": 0.8, "beta2": best}
+    with pytest.raises(UserError, match=r"with the optimizer adam beta1=0\.8"):
+        sweep(vary=vary, sampler="grid", trials=None, **given | {"optimizer_options": {}})
+
+
 class InterruptPoor(SweepObserver):
     """Presses Ctrl-C as a poor trial is evaluated, once there are enough to compare it with."""
 
