@@ -303,11 +303,27 @@ class Odd(Lines):
             yield Document(document.name, document.pieces, "dev")
 
 
+class Shouting(Lines):
+    suffixes = ("TXT",)
+
+
+class Unguarded(Lines):
+    def documents(self) -> Iterator[Document]:
+        with Path(self.source).open() as file:
+            yield from (Document(f"line {number}", (line,)) for number, line in enumerate(file))
+
+
 @pytest.mark.parametrize(
     ("kind", "rule"),
-    [(UsedUp, "starts again"), (AtOnce, "at most"), (Odd, "train, validation, test")],
+    [
+        (UsedUp, "starts again"),
+        (AtOnce, "at most"),
+        (Odd, "train, validation, test"),
+        (Shouting, "begin with a dot"),
+        (Unguarded, "refused with a UserError"),
+    ],
 )
 def test_kit_finds_what_is_wrong(kind: type[Reader], rule: str, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.txt", b"a\nb\n" + b"x" * (5 << 20))
+    path = write(tmp_path / "a.txt", b"a\nb\n" + b"x" * (5 << 20) * (kind is AtOnce))
     with pytest.raises(BrokenRuleError, match=rule):
         check_reader(kind, str(path))

@@ -191,3 +191,14 @@ def test_kit_finds_what_is_wrong(kind: type[Tokenizer], rule: str) -> None:
     with pytest.raises(BrokenRuleError, match=re.escape(rule)) as caught:
         check_tokenizer(kind, {"min_count": 1} if kind is Hasty else None)
     assert "usual cause" in str(caught.value)
+
+
+class Shortening(Characters):
+    def encode(self, text: str) -> tuple[np.ndarray, list[str]]:
+        return super().encode(text.replace("ee", "e"))
+
+
+def test_the_smallest_text_that_breaks_a_rule_is_told() -> None:
+    with pytest.raises(BrokenRuleError) as caught:
+        check_tokenizer(Shortening)
+    assert caught.value.found == "b'e' for 'ee'"

@@ -9,10 +9,12 @@ def test_conforms(tmp_path):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from textgen.conformance.rules import require
+from textgen.conformance.rules import Finding, Findings, enforce, in_turn
+from textgen.contracts.errors import UserError
 from textgen.contracts.options import build_options
 from textgen.contracts.reader import Document, Reader
 
@@ -31,91 +33,125 @@ def check_reader(
 
     ``options`` are as a person would give them. Raises BrokenRuleError for the first broken rule.
     """
+    enforce(examine_reader(reader_class, source, options))
 
-    def made() -> Reader:
-        built = build_options(reader_class.Options, options or {}, reader_class.__name__)
-        return reader_class(source, built)
 
-    reader = made()
-    first = [_summary(document) for document in reader.documents()]
-    require(
-        bool(first), "A reader gives documents.", "none", "the source is empty, or all is skipped"
+def examine_reader(
+    reader_class: type[Reader], source: str, options: Mapping[str, Any] | None = None
+) -> Findings:
+    """The same, rule by rule. Raises UserError for options that the reader does not have."""
+    built = build_options(reader_class.Options, options or {}, reader_class.__name__)
+    return in_turn(_parts(lambda where: reader_class(where, built), source))
+
+
+def _parts(made: Callable[[str], Reader], source: str) -> Iterator[Findings]:
+    reader = made(source)
+    first: Summary = []
+    yield _documents(reader, first)
+    yield _claims(reader)
+    yield _restarting(reader, first)
+    yield _facts(reader, made(source), first)
+    if Path(source).exists():
+        yield _refusal(made, f"{source}.is-not-there")
+
+
+def _claims(reader: Reader) -> Findings:
+    yield Finding(
+        all(s.startswith(".") and s == s.lower() for s in reader.suffixes)
+        and not any(":" in s for s in reader.schemes),
+        "Suffixes begin with a dot and are lower case; schemes are without their colon.",
+        ", ".join((*reader.suffixes, *reader.schemes)) or "none",
+        'suffixes = ("csv",) instead of (".csv",)',
     )
-    _check_restart(reader, first)
-    _check_skipping(reader, first)
-    _check_facts(reader, made(), first)
 
 
-def _summary(document: Document) -> tuple[str, str, str | None]:
-    require(
+def _documents(reader: Reader, first: Summary) -> Findings:
+    """Reads them all, and adds them to ``first``."""
+    for document in reader.documents():
+        yield from _summing_up(document, first)
+    yield Finding(
+        bool(first),
+        "A reader gives documents.",
+        f"{len(first)}",
+        "the source is empty, or all is skipped",
+    )
+
+
+def _summing_up(document: Document, summary: Summary) -> Findings:
+    yield Finding(
         isinstance(document, Document) and isinstance(document.name, str) and bool(document.name),
         "documents() gives Documents with a name.",
-        repr(document)[:100],
+        repr(getattr(document, "name", document))[:100],
         "a bare string or tuple was yielded",
     )
-    require(
+    yield Finding(
         document.split in SPLITS,
         "A document's split is train, validation, test or None.",
         repr(document.split),
         "the source's own word (dev, valid) was passed on",
     )
-    digest = hashlib.sha256()
+    digest, longest = hashlib.sha256(), 0
     for piece in document.pieces:
-        require(
+        yield Finding(
             isinstance(piece, str),
             "Pieces are strings.",
             f"{type(piece).__name__} in {document.name}",
             "bytes were not decoded",
         )
-        require(
-            len(piece) <= LARGEST_PIECE,
-            f"A piece has at most {LARGEST_PIECE} characters, so that memory stays bounded.",
-            f"{len(piece)} in {document.name}",
-            "a whole file was read at once",
-        )
+        longest = max(longest, len(piece))
         digest.update(piece.encode("utf-8", "surrogatepass"))
-    return document.name, digest.hexdigest(), document.split
+    yield Finding(
+        longest <= LARGEST_PIECE,
+        f"A piece has at most {LARGEST_PIECE} characters, so that memory stays bounded.",
+        f"{longest} in {document.name}",
+        "a whole file was read at once",
+    )
+    summary.append((document.name, digest.hexdigest(), document.split))
 
 
-def _check_restart(reader: Reader, first: Summary) -> None:
+def _read(reader: Reader) -> Summary:
+    summary: Summary = []
+    for document in reader.documents():
+        enforce(_summing_up(document, summary))
+    return summary
+
+
+def _restarting(reader: Reader, first: Summary) -> Findings:
     begun = reader.documents()
     next(begun, None)
-    again = [_summary(document) for document in reader.documents()]
-    require(
+    again = _read(reader)
+    yield Finding(
         again == first,
         "documents() starts again from the first at each call, in the same order.",
         _difference(first, again),
         "an open file or iterator is kept on self, or the order is that of a set or of os.scandir",
     )
-
-
-def _check_skipping(reader: Reader, first: Summary) -> None:
     names = [document.name for document in reader.documents()]
-    require(
+    yield Finding(
         names == [name for name, _, _ in first],
         "Documents are the same when their pieces are not read.",
-        f"{len(names)} documents instead of {len(first)}",
+        f"{len(names)} documents of {len(first)}",
         "all documents share one iterator, and moving on does not skip the rest of a document",
     )
 
 
-def _check_facts(reader: Reader, other: Reader, first: Summary) -> None:
+def _facts(reader: Reader, other: Reader, first: Summary) -> Findings:
     fingerprints = {reader.fingerprint(), reader.fingerprint(), other.fingerprint()}
-    require(
+    yield Finding(
         len(fingerprints) == 1 and all(isinstance(f, str) and f for f in fingerprints),
         "fingerprint() is a text that is the same while the source is.",
         ", ".join(sorted(map(repr, fingerprints))),
         "the time of the call, an id() or an iteration order went into it",
     )
     size = reader.size()
-    require(
+    yield Finding(
         size is None or (isinstance(size, int) and size >= 0),
         "size() is a number of bytes, or None.",
         repr(size),
         "a float, or a negative guess for an unknown size",
     )
-    twin = [_summary(document) for document in other.documents()]
-    require(
+    twin = _read(other)
+    yield Finding(
         twin == first,
         "Two readers of one source give the same documents.",
         _difference(first, twin),
@@ -123,8 +159,25 @@ def _check_facts(reader: Reader, other: Reader, first: Summary) -> None:
     )
 
 
+def _refusal(made: Callable[[str], Reader], missing: str) -> Findings:
+    try:
+        count = len(list(made(missing).documents()))
+        found = f"{count} documents of a file that is not there"
+    except UserError as error:
+        found = error.problem
+        count = -1
+    except Exception as error:
+        found, count = f"{type(error).__name__}: {error}", 0
+    yield Finding(
+        count < 0,
+        "A source that is not there is refused with a UserError.",
+        found,
+        "open() was not guarded: raise UserError(what is wrong, what to do)",
+    )
+
+
 def _difference(first: Summary, other: Summary) -> str:
     for number, (one, two) in enumerate(zip(first, other, strict=False)):
         if one != two:
             return f"document {number} was {one[0]!r} and is {two[0]!r}"
-    return f"{len(other)} documents instead of {len(first)}"
+    return f"{len(other)} documents of {len(first)}"

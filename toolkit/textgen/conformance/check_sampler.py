@@ -8,22 +8,25 @@ def test_conforms():
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from onnx import helper
 
-from textgen.conformance.rules import require
+from textgen.conformance.rules import Finding, Findings, enforce, in_turn
 from textgen.contracts.options import build_options
-from textgen.contracts.sampler import GraphSampler, Sampler
+from textgen.contracts.sampler import Sampler, SamplerState
 from textgen.contracts.tokenizer import Vocabulary
 from textgen.model_file import OPSET
 from textgen.runtime.chain import Chain, Link, numbers_of
 from textgen.runtime.graph import GraphBuilder, tensor
 
 _B, _TURNS = 6, 20
+_FORK = 7
+"""The turn that texts are forked at and rewound to."""
 
 
 def check_sampler(
@@ -36,97 +39,200 @@ def check_sampler(
 
     ``options`` are as a person would give them. Raises BrokenRuleError for the first broken rule.
     """
-    chosen = build_options(sampler_class.Options, options or {}, f"sampler {sampler_class}")
+    enforce(examine_sampler(sampler_class, options, vocabulary_size=vocabulary_size))
+
+
+def examine_sampler(
+    sampler_class: type[Sampler],
+    options: Mapping[str, Any] | None = None,
+    *,
+    vocabulary_size: int = 40,
+) -> Findings:
+    """The same, rule by rule. Raises UserError for options that the sampler does not have."""
+    chosen = build_options(
+        sampler_class.Options, options or {}, f"sampler {sampler_class.__name__}"
+    )
     symbols = (b"", *(f"s{i} ".encode() for i in range(1, vocabulary_size)))
     vocabulary = Vocabulary(symbols, 0)
-    sampler = sampler_class(vocabulary, chosen)
-    chain = Chain([Link(sampler, numbers_of(sampler_class.Options))], vocabulary, ends=True)
-    graph = _GraphForm(chain) if isinstance(sampler, GraphSampler) else None
-    random = np.random.default_rng(0)
-    state = chain.initial_state(_B)
-    _check_state(sampler)
-    for _ in range(_TURNS):
-        logits = _logits(random, vocabulary_size)
-        adjusted = _check_adjust(chain, logits, state)
-        _check_rows(chain, logits, state, adjusted)
-        ids = _drawn(adjusted, random)
-        logprobs = _logprobs(adjusted, ids)
-        following = _check_accept(chain, ids, logprobs, state)
-        if graph is not None:
-            graph.check(logits, ids, logprobs, state, adjusted, following)
-        state = following
+
+    def made() -> Chain:
+        link = Link(sampler_class(vocabulary, chosen), numbers_of(sampler_class.Options))
+        return Chain([link], vocabulary, ends=True)
+
+    return in_turn(_parts(made))
 
 
-def _check_state(sampler: Sampler) -> None:
+def _parts(made: Callable[[], Chain]) -> Iterator[Findings]:
+    chain = made()
+    yield _initial_state(chain.links[0].sampler)
+    turns: list[_Turn] = []
+    yield _drawing(chain, turns)
+    yield _going_back(chain, made(), turns)
+    yield _graph_form(chain, turns)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """What a chain of one sampler was given, and what it made of it."""
+
+    logits: np.ndarray
+    state: list[SamplerState]
+    adjusted: np.ndarray
+    ids: np.ndarray
+    logprobs: np.ndarray
+    following: list[SamplerState]
+
+
+def _initial_state(sampler: Sampler) -> Findings:
     shapes = {name: (_B, *shape) for name, shape in sampler.state_shapes().items()}
-    found = {name: value.shape for name, value in sampler.initial_state(_B).items()}
-    require(
-        found == shapes,
-        "initial_state has the shapes of state_shapes(), B first",
-        f"{found}, not {shapes}",
+    state = sampler.initial_state(_B)
+    found = {name: value.shape for name, value in state.items()}
+    yield Finding(
+        found == shapes and all(value.dtype == np.float32 for value in state.values()),
+        "initial_state has the shapes of state_shapes(), B first, in float32",
+        ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in state.items())
+        or "no state",
         "a state without its batch dimension",
     )
 
 
-def _check_adjust(chain: Chain, logits: np.ndarray, state: list[Any]) -> np.ndarray:
-    before = logits.copy()
-    kept = [{name: value.copy() for name, value in link.items()} for link in state]
-    adjusted = chain.adjust(logits, state, chain.options(_B))
+def _drawing(chain: Chain, turns: list[_Turn]) -> Findings:
+    """A few turns, which are added to ``turns``."""
+    random = np.random.default_rng(0)
+    state = chain.initial_state(_B)
+    for _ in range(_TURNS):
+        logits = _logits(random, chain.vocabulary.size)
+        adjusted = chain.adjust(logits.copy(), state, chain.options(_B))
+        yield from _adjusting(chain, logits, state, adjusted)
+        yield from _row_by_row(chain, logits, state, adjusted)
+        ids = _drawn(adjusted, random)
+        logprobs = _logprobs(adjusted, ids)
+        kept = _copied(state)
+        following = chain.accept(ids, logprobs, state)
+        yield from _accepting(kept, state, following)
+        turns.append(_Turn(logits, state, adjusted, ids, logprobs, following))
+        state = following
+
+
+def _adjusting(
+    chain: Chain, logits: np.ndarray, state: list[SamplerState], adjusted: np.ndarray
+) -> Findings:
+    before, kept = logits.copy(), _copied(state)
     again = chain.adjust(logits, state, chain.options(_B))
-    unchanged = np.array_equal(before, logits) and all(
-        np.array_equal(value, link[name])
-        for link, old in zip(state, kept, strict=True)
-        for name, value in old.items()
+    unchanged = np.array_equal(before, logits) and _equal(kept, state)
+    yield Finding(
+        unchanged,
+        "adjust changes none of its arguments",
+        f"{int((before != logits).sum())} logits changed",
+        "logits[...] = in place",
     )
-    require(unchanged, "adjust changes none of its arguments", "a change", "logits[...] = in place")
-    require(np.array_equal(adjusted, again), "adjust is pure", "two answers", "a state on self")
-    require(
+    same = (adjusted == again) | (np.isnan(adjusted) & np.isnan(again))
+    differing = int((~same).sum())
+    yield Finding(
+        differing == 0,
+        "adjust is pure",
+        f"{differing} logits differ between two calls",
+        "a state on self, or randomness: the core alone draws",
+    )
+    yield Finding(
         adjusted.shape == logits.shape and adjusted.dtype == np.float32,
         "adjust returns float32 logits of the same shape",
         f"{adjusted.dtype} {adjusted.shape}",
         "a float64 constant in the arithmetic",
     )
-    require(
-        bool(np.isfinite(adjusted).any(axis=1).all()) and not np.isnan(adjusted).any(),
+    finite = np.isfinite(adjusted).sum(axis=1)
+    yield Finding(
+        bool(finite.all()) and not np.isnan(adjusted).any(),
         "at least one symbol of every row stays finite, and none is NaN",
-        "a row with nothing left",
+        f"{finite.min()} to {finite.max()} of {adjusted.shape[1]} symbols stay, "
+        f"{int(np.isnan(adjusted).sum())} are NaN",
         "a threshold above the highest logit, or -inf minus -inf",
     )
-    return adjusted
 
 
-def _check_rows(chain: Chain, logits: np.ndarray, state: list[Any], whole: np.ndarray) -> None:
+def _row_by_row(
+    chain: Chain, logits: np.ndarray, state: list[SamplerState], whole: np.ndarray
+) -> Findings:
+    differing = []
     for row in range(_B):
-        one = [{name: value[row : row + 1] for name, value in link.items()} for link in state]
+        one = _rows(state, [row])
         alone = chain.adjust(logits[row : row + 1], one, chain.options(1))
-        require(
-            np.array_equal(alone[0], whole[row]),
-            "a row alone gives what it gives among others",
-            f"row {row} differs",
-            "a maximum or sum without axis=1",
+        if not np.array_equal(alone[0], whole[row]):
+            differing.append(row)
+    yield Finding(
+        not differing,
+        "a row alone gives what it gives among others",
+        f"{len(differing)} of {_B} rows differ",
+        "a maximum or sum without axis=1",
+    )
+
+
+def _accepting(
+    kept: list[SamplerState], state: list[SamplerState], following: list[SamplerState]
+) -> Findings:
+    yield Finding(
+        _equal(kept, state),
+        "accept returns a new state and leaves the old one, so that texts can fork",
+        f"the state {', '.join(kept[0])}" if kept[0] else "no state",
+        "state[...] += in place",
+    )
+    shapes = [{name: value.shape for name, value in link.items()} for link in kept]
+    found = [{name: value.shape for name, value in link.items()} for link in following]
+    yield Finding(
+        found == shapes and all(v.dtype == np.float32 for link in following for v in link.values()),
+        "accept returns float32 states of the same shapes",
+        ", ".join(f"{name} {value.dtype} {value.shape}" for name, value in following[0].items())
+        or "no state",
+        "a count kept as integers",
+    )
+
+
+def _going_back(chain: Chain, other: Chain, turns: list[_Turn]) -> Findings:
+    """From the state of a past turn everything comes again: in the sampler that went on since, in
+    one made anew as a session is loaded, and in rows that are forked from others."""
+    for what, sampler in (("rewound", chain), ("made anew", other)):
+        state = turns[_FORK].state
+        same = True
+        for turn in turns[_FORK:]:
+            adjusted = sampler.adjust(turn.logits, state, sampler.options(_B))
+            state = sampler.accept(turn.ids, turn.logprobs, state)
+            same &= np.array_equal(adjusted, turn.adjusted) and _equal(state, turn.following)
+        yield Finding(
+            same,
+            "all that a text has left behind is in the state: rewound, or loaded into a sampler "
+            "made anew, it goes on the same",
+            f"{_TURNS - _FORK} turns, {what}",
+            "something is remembered on self",
         )
+    forked = [0, 0, 3, _B - 1]
+    state, same = _rows(turns[_FORK].state, forked), True
+    for turn in turns[_FORK:]:
+        adjusted = other.adjust(turn.logits[forked], state, other.options(len(forked)))
+        state = other.accept(turn.ids[forked], turn.logprobs[forked], state)
+        same &= np.array_equal(adjusted, turn.adjusted[forked])
+        same &= _equal(state, _rows(turn.following, forked))
+    yield Finding(
+        same,
+        "a text that is forked from another goes on as that one does",
+        f"{_TURNS - _FORK} turns of {len(forked)} rows",
+        "accept looks at other rows, or counts on their number or order",
+    )
 
 
-def _check_accept(
-    chain: Chain, ids: np.ndarray, logprobs: np.ndarray, state: list[Any]
-) -> list[Any]:
-    kept = [{name: value.copy() for name, value in link.items()} for link in state]
-    following = chain.accept(ids, logprobs, state)
-    for old, link, new in zip(kept, state, following, strict=True):
-        for name, value in old.items():
-            require(
-                np.array_equal(value, link[name]),
-                "accept returns a new state and leaves the old one, so that texts can fork",
-                f"{name} was changed",
-                "state[...] += in place",
-            )
-            require(
-                new[name].shape == value.shape and new[name].dtype == np.float32,
-                "accept returns float32 states of the same shapes",
-                f"{name} {new[name].dtype} {new[name].shape}",
-                "a count kept as integers",
-            )
-    return following
+def _graph_form(chain: Chain, turns: list[_Turn]) -> Findings:
+    in_graph = chain.in_graph
+    yield Finding(
+        in_graph,
+        "it runs inside the loop, without Python for each symbol",
+        "it has a graph form" if in_graph else "it has no graph form of its own",
+        "Texts are then written step by step. adjust_graph and accept_graph would be its graph "
+        "form.",
+        promise=True,
+    )
+    if in_graph:
+        graph = _GraphForm(chain)
+        for turn in turns:
+            yield from graph.compared(turn)
 
 
 class _GraphForm:
@@ -162,36 +268,47 @@ class _GraphForm:
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
 
-    def check(
-        self,
-        logits: np.ndarray,
-        ids: np.ndarray,
-        logprobs: np.ndarray,
-        state: list[Any],
-        adjusted: np.ndarray,
-        following: list[Any],
-    ) -> None:
-        feed = {"logits": logits, "ids": ids, "logprobs": logprobs}
-        feed |= {f"state.{name}": value for name, value in state[0].items()}
+    def compared(self, turn: _Turn) -> Findings:
+        """With the numpy form, in one turn."""
+        feed = {"logits": turn.logits, "ids": turn.ids, "logprobs": turn.logprobs}
+        feed |= {f"state.{name}": value for name, value in turn.state[0].items()}
         (options,) = self._chain.options(_B)
         feed |= {f"option.{name}": value for name, value in options.items()}
         found, *states = self._session.run(None, feed)
-        require(
-            np.array_equal(np.isfinite(found), np.isfinite(adjusted)),
+        differing = int((np.isfinite(found) != np.isfinite(turn.adjusted)).sum())
+        yield Finding(
+            differing == 0,
             "the graph form forbids the symbols that the numpy form does",
-            f"{int((np.isfinite(found) != np.isfinite(adjusted)).sum())} symbols differ",
+            f"{differing} of {found.size} symbols differ",
             "a threshold computed in another order, or > instead of >=",
         )
-        pairs = [(found, adjusted), *zip(states, following[0].values(), strict=True)]
-        for graph_form, numpy_form in pairs:
+        worst = 0.0
+        expected = [turn.adjusted, *turn.following[0].values()]
+        for graph_form, numpy_form in zip([found, *states], expected, strict=True):
             both = np.isfinite(graph_form) & np.isfinite(numpy_form)
             largest = np.abs(graph_form[both] - numpy_form[both]).max(initial=0.0)
-            require(
-                largest <= 1e-5 * max(1.0, np.abs(numpy_form[both]).max(initial=0.0)),
-                "the graph form computes what the numpy form does",
-                f"a difference of {largest:.1e}",
-                "an option read from self.options instead of the run-time input",
-            )
+            worst = max(worst, largest / max(1.0, np.abs(numpy_form[both]).max(initial=0.0)))
+        yield Finding(
+            worst <= 1e-5,
+            "the graph form computes what the numpy form does",
+            f"a relative difference of {worst:.1e}; 1e-05 is allowed",
+            "an option read from self.options instead of the run-time input",
+        )
+
+
+def _copied(state: list[SamplerState]) -> list[SamplerState]:
+    return [{name: value.copy() for name, value in link.items()} for link in state]
+
+
+def _rows(state: list[SamplerState], rows: list[int]) -> list[SamplerState]:
+    return [{name: value[rows] for name, value in link.items()} for link in state]
+
+
+def _equal(one: list[SamplerState], other: list[SamplerState]) -> bool:
+    return all(
+        a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _logits(random: np.random.Generator, size: int) -> np.ndarray:
@@ -207,7 +324,8 @@ def _drawn(logits: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _logprobs(logits: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # where a sampler forbade everything
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares = weights / weights.sum(axis=1, keepdims=True)
     chosen: np.ndarray = np.take_along_axis(shares, ids[:, None], axis=1)[:, 0]
     logprobs: np.ndarray = np.log(chosen).astype(np.float32)
