@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from textwrap import dedent
 
@@ -38,16 +39,34 @@ def install(
     """
     module = distribution.replace("-", "_")
     (folder / f"{module}.py").write_text(dedent(source), encoding="utf-8")
-    info = folder / f"{module}-{version}.dist-info"
+    points = [(*key.split(":", 1), target) for key, target in entry_points.items()]
+    write_metadata(folder, distribution, points, version)
+
+
+def write_metadata(
+    folder: Path, distribution: str, points: Iterable[tuple[str, str, str]], version: str
+) -> None:
+    """What pip leaves of a distribution beside its modules; ``points`` are group, name, module."""
+    info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n", encoding="utf-8"
     )
     lines = []
-    for key, target in entry_points.items():
-        group, _, name = key.partition(":")
+    for group, name, target in points:
         lines += [f"[{group}]", f"{name} = {target}"]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def install_project(folder: Path) -> None:
+    """Puts the metadata of the project in ``folder`` beside its modules, as an editable install."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    points = [
+        (group, name, module)
+        for group, named in project["entry-points"].items()
+        for name, module in named.items()
+    ]
+    write_metadata(folder, project["name"], points, project["version"])
 
 
 def install_sampler(folder: Path, distribution: str, name: str, source: str | None = None) -> None:

@@ -55,7 +55,8 @@ def test_the_wheel_works_from_an_empty_folder(trained, tmp_path):
     assert run(python, "-c", "import torch", folder=empty).returncode != 0
     model = (empty / "mine.onnx").write_bytes(trained.model.read_bytes())
     assert model > 10_000
-    for words in ("--help", "plugins", "corpora", "show mine.onnx", "doctor"):
+    light = ("--help", "plugins", "plugins new cell mine", "corpora", "show mine.onnx", "doctor")
+    for words in light:
         done = run(python, "-m", "textgen", *words.split(), folder=empty)
         assert done.returncode == 0, f"{words}\n{done.stderr}"
     written = run(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -57,22 +58,37 @@ def choose(
 
 
 def choose_again(kind: str, described: Mapping[str, Any], registry: Registry) -> Chosen[Any]:
-    """What ``described`` tells of. Raises UserError where it is gone, naming the distribution to
-    install."""
+    """What ``described`` tells of. Raises UserError where it is gone, telling how to get it again,
+    and where it came from a file that has changed since."""
     name, distribution = described["name"], described["distribution"]
-    try:
+    with still_there(distribution, registry):
         # by its full name: another distribution may have a plugin of the same
         full = f"{distribution}:{name}" if distribution else name
         chosen: Chosen[Any] = choose(kind, full, described["options"], registry)
         if not distribution and registry.find(kind, full).bundled:
             raise unknown_name(kind, f"{full} of a program", registry.names(kind))
-    except UserError as error:
-        if distribution:
-            raise UserError(
-                error.problem, f"The run was trained with {distribution}; install it."
-            ) from None
-        raise
+    if chosen.origin.get("sha256") != described.get("sha256"):
+        raise UserError(
+            f"{distribution} has changed since the run began with its {kind}.",
+            "Give it as it was, or begin a new run from the exported model: --init-from.",
+        )
     return chosen
+
+
+@contextlib.contextmanager
+def still_there(distribution: str, registry: Registry) -> Iterator[None]:
+    """Where a run's plugin of the ``distribution`` is missing, the error tells how to get it
+    again."""
+    try:
+        yield
+    except UserError as error:
+        if not distribution or any(e.distribution == distribution for e in registry.entries()):
+            raise
+        again = f"give it again: --plugin {distribution}"
+        remedy = again if distribution.endswith(".py") else "install it."
+        raise UserError(
+            error.problem, f"The run was trained with {distribution}; {remedy}"
+        ) from None
 
 
 def choose_trackers(

@@ -39,7 +39,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "runs": "List trainings, or show or remove one.",
         "sessions": "List texts to go on with; show, fork or rewind one.",
         "corpora": "List the corpora that can be trained on by name.",
-        "plugins": "List cells, readers, tokenizers and samplers.",
+        "plugins": "List plugins; show, check or begin one.",
         "doctor": "Check what will run on this machine.",
     },
 }

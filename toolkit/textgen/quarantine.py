@@ -47,6 +47,11 @@ def check_contract(module: ModuleType) -> None:
             f"{module.__name__} does not say which contract it was written for; "
             f"add TEXTGEN_CONTRACT = {hooks.CONTRACT}"
         )
+    if not isinstance(version, int):
+        raise PluginFailure(
+            f"{module.__name__} says TEXTGEN_CONTRACT = {version!r}, which is no whole number; "
+            f"it would be {hooks.CONTRACT}"
+        )
     if version != hooks.CONTRACT:
         older = "a newer version of the plugin" if version < hooks.CONTRACT else "a newer textgen"
         raise PluginFailure(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from textgen import shelf, sources, template
-from textgen.chosen import Chosen, choose, choose_again
+from textgen.chosen import Chosen, choose, choose_again, still_there
 from textgen.contracts.cell import Cell
 from textgen.contracts.errors import UserError
 from textgen.contracts.optimizer import Optimizer
@@ -124,6 +124,7 @@ def described(setup: Setup) -> dict[str, Any]:
             "licence": corpus.licence,
             "packed": corpus.folder.name,
             "tokenizer": corpus.tokenizer_name,
+            "tokenizer_distribution": corpus.tokenizer_distribution,
             **made_as(corpus),
         },
         "optimizer": setup.optimizer.described(),
@@ -135,10 +136,11 @@ def described(setup: Setup) -> dict[str, Any]:
 def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) -> Setup:
     """What a run was trained with. Raises UserError where the corpus or a plugin is gone."""
     described = _of_this_format(run.description())
-    about = described["corpus"]
-    packed = corpus or sources.reopen(
-        about["packed"], registry.load("tokenizer", about["tokenizer"])
-    )
+    about, packed = described["corpus"], corpus
+    if packed is None:
+        with still_there(about.get("tokenizer_distribution", ""), registry):
+            tokenizer = registry.load("tokenizer", about["tokenizer"])
+        packed = sources.reopen(about["packed"], tokenizer)
     made = made_as(packed) if packed else {}
     other = [what for what, value in made.items() if about.get(what, value) != value]
     # what is replaced otherwise is another text too, and this says why

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from textgen.commands.parameters import json_option, with_registry
+from textgen.commands.plugins_doctor import failures, reason
 
 
 @click.command()
@@ -15,20 +16,22 @@ from textgen.commands.parameters import json_option, with_registry
 @with_registry
 def command(registry: Any, as_json: bool) -> int:
     """Check versions, devices, providers, the cache and every plugin."""
-    from textgen.screen import tables
+    from textgen.screen import console, tables
 
     findings = {**_python(), **_runtime(), **_training(), **_cache()}
-    plugins = _plugins(registry)
+    plugins = failures(registry)
     findings["plugins"] = f"{len(plugins)} load"
-    failed = {name: reason for name, reason in plugins.items() if reason}
+    failed = {entry: error for entry, error in plugins.items() if error is not None}
     if failed:
         findings["plugins"] = f"{len(plugins) - len(failed)} load, {len(failed)} do not"
-    for name, reason in failed.items():
-        findings[f"plugin {name}"] = reason
+    for entry, error in failed.items():
+        findings[f"plugin {entry.kind} {entry.name} ({entry.distribution})"] = reason(error)
     if as_json:
         tables.show_json(findings)
-    else:
-        tables.show_details(findings)
+        return 1 if failed else 0
+    tables.show_details(findings)
+    if failed:
+        console.show_notice("textgen plugins doctor tells where they fail.")
     return 1 if failed else 0
 
 
@@ -116,20 +119,3 @@ def _cache() -> dict[str, str]:
     folder = cache_folder()
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
     return {"cache": f"{folder}, {figures.size(sum(path.stat().st_size for path in files))}"}
-
-
-def _plugins(registry: Any) -> dict[str, str]:
-    """Each plugin and why it does not load; empty where it does."""
-    import importlib.util
-
-    from textgen.contracts.hooks import NEED_TORCH
-
-    found = {}
-    trains = importlib.util.find_spec("torch") is not None
-    for entry in registry.entries():
-        if registry.disabled(entry) or (entry.kind in NEED_TORCH and not trains):
-            continue
-        failure = registry.failure(entry)
-        reason = "" if failure is None else f"{type(failure).__name__}: {failure}"
-        found[f"{entry.kind} {entry.name} ({entry.distribution})"] = reason
-    return found

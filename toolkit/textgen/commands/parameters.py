@@ -54,7 +54,10 @@ class Numbers(click.ParamType):
 
 
 def with_registry(function: Command) -> Command:
-    """Adds ``--plugin``, ``--no-plugins`` and ``--debug``, and passes the ``registry``."""
+    """Adds ``--plugin``, ``--no-plugins`` and ``--debug``, and passes the ``registry``.
+
+    What was given to a group counts for its commands too.
+    """
 
     @click.option(
         "--plugin",
@@ -68,12 +71,18 @@ def with_registry(function: Command) -> Command:
     @debug_option
     @functools.wraps(function)
     def wrapper(*args: Any, plugin_files: tuple[Path, ...], no_plugins: bool, **kwargs: Any) -> Any:
-        from textgen.registry import discover
+        from textgen.registry import Registry, discover
         from textgen.screen import console
 
-        registry = discover(
-            third_party=not no_plugins, files=plugin_files, warn=console.show_warning
-        )
+        ctx = click.get_current_context()
+        registry = ctx.obj if isinstance(ctx.obj, Registry) else None
+        if registry is None or plugin_files or no_plugins:
+            above = ctx.parent.params if ctx.parent else {}
+            registry = discover(
+                third_party=not (no_plugins or above.get("no_plugins")),
+                files=[*above.get("plugin_files", ()), *plugin_files],
+                warn=console.show_warning,
+            )
         return function(*args, registry=registry, **kwargs)
 
     return wrapper

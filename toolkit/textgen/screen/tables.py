@@ -37,7 +37,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: 
         return
     if not console.is_terminal(sys.stdout):
         for line in lines:
-            _put("\t".join(cell.translate(_BREAKS) for cell in line))
+            put_row(line)
         return
     _draw_table(columns, [[one_line(cell) for cell in line] for line in lines])
 
@@ -46,11 +46,16 @@ def show_details(details: Mapping[str, str]) -> None:
     """Names and values, aligned; in a pipe, a name, a tab and a value a line."""
     if not console.is_terminal(sys.stdout):
         for name, value in details.items():
-            _put(f"{name.translate(_BREAKS)}\t{value.translate(_BREAKS)}")
+            put_row([name, value])
         return
     if not details:
         return
     _draw_details(details)
+
+
+def put_row(cells: Iterable[str]) -> None:
+    """A line for programs: the cells as they are, with tabs between them."""
+    _put("\t".join(cell.translate(_BREAKS) for cell in cells))
 
 
 def show_json(value: Any) -> None:
