@@ -1,4 +1,7 @@
-"""Runs the examples of README.md and docs/: python blocks as a program, commands as typed."""
+"""Runs the examples of README.md and docs/: python blocks as a program, commands as typed.
+
+A block marked ``file=NAME`` is written to that file, before the commands that stand below it.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,16 @@ BLOCK = re.compile(r"^```(?P<language>\w+)(?P<flags>[^\n]*)\n(?P<body>.*?)^```$"
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)(?P<target>[^)#]+)")
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    """The page's code blocks in ``language``, but those marked ``not-run``."""
+def all_blocks(page: Path) -> list[re.Match[str]]:
+    """The page's code blocks in their order, but those marked ``not-run``."""
     found = BLOCK.finditer(page.read_text(encoding="utf-8"))
-    return [
-        match["body"]
-        for match in found
-        if match["language"] == language and "not-run" not in match["flags"]
-    ]
+    return [match for match in found if "not-run" not in match["flags"]]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Those in ``language`` that are no files."""
+    found = all_blocks(page)
+    return [m["body"] for m in found if m["language"] == language and "file=" not in m["flags"]]
 
 
 def pages_with(language: str) -> list[pytest.param]:
@@ -55,18 +60,43 @@ def test_python_examples(page, tmp_path):
 
 @pytest.mark.parametrize("page", pages_with("console"))
 def test_console_examples(page, tmp_path):
-    for block in blocks(page, "console"):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                done = subprocess.run(
-                    ["bash", "-c", line[len("$ ") :]],
-                    cwd=tmp_path,
-                    env={**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
-                    capture_output=True,
-                    text=True,
-                    timeout=300,
-                )
-                assert done.returncode == 0, f"{line}\n{done.stderr}"
+    for block in all_blocks(page):
+        if "file=" in block["flags"]:
+            write_example(block, tmp_path)
+        elif block["language"] == "console":
+            for line in block["body"].splitlines():
+                if line.startswith("$ "):
+                    run_as_typed(line[len("$ ") :], tmp_path)
+
+
+def write_example(block: re.Match[str], folder: Path) -> Path:
+    path = folder / block["flags"].partition("file=")[2].split()[0]
+    path.write_text(block["body"], encoding="utf-8")
+    return path
+
+
+def run_as_typed(line: str, folder: Path) -> None:
+    """A line in the shell, in ``folder``. What pip installs is there for the lines that follow, and
+    nowhere else; it fetches nothing."""
+    site = folder / ".site"
+    environment = {
+        **os.environ,
+        "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(site),
+        "PIP_TARGET": str(site),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say that there is none
+    }
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
 def shell_commands(block: str) -> Iterator[list[str]]:
