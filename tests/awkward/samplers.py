@@ -37,6 +37,23 @@ class Tired(Sampler):
         return {"counts": counts}
 
 
+class Short(Sampler):
+    """Ends every text after two symbols, whatever the model writes; numpy alone."""
+
+    before_temperature = True
+    ends_text = True
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"written": (1,)}
+
+    def adjust(self, logits: np.ndarray, state: SamplerState, options: Any) -> np.ndarray:
+        boundary = np.arange(self.vocabulary.size) == self.vocabulary.boundary
+        return np.where(boundary == (state["written"] >= 2), logits, np.float32(-np.inf))
+
+    def accept(self, ids: np.ndarray, logprobs: np.ndarray, state: SamplerState) -> SamplerState:
+        return {"written": state["written"] + np.float32(1)}
+
+
 class Surprised(Sampler):
     """Cools down after surprising symbols and warms up again; both forms."""
 

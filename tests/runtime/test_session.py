@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from awkward.samplers import Surprised, Tired
+from awkward.samplers import Short, Surprised, Tired
 from step_models import BYTES, loaded, lstm, memory
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import build_options
@@ -348,6 +348,34 @@ def test_lines_are_rewound_and_kept_too(tmp_path):
             while len(rewound) < end:
                 rewound.write(500)
             assert rewound.text == session.text
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_sampler_may_end_running_text(name, tmp_path):
+    model = MODELS[name]
+    short = Short(model.vocabulary, None)
+    done = model.generate(samples=3, seed=2, samplers=[short])
+    assert set(done.ended) == {"boundary"} and [len(ids) for ids in done.ids] == [2, 2, 2]
+    found = model.beam_search(beams=2, samplers=[short])
+    assert [text.ended for text in found] == ["boundary"]
+    session = model.session(seed=2, samplers=[short])
+    session.write()
+    assert session.text == model.generate(seed=2, samplers=[short]).text + "\n"
+    session.write()
+    twice, end = session.text, len(session)
+    assert end == 2 * 3  # the boundaries are symbols too
+    session.change(samplers=[])
+    session.write(40)
+    for back in range(41, 40 + end):
+        rewound = session.fork()
+        rewound.rewind(back)
+        while len(rewound) < end:
+            rewound.write()
+        same(rewound, rewound.fork())
+        assert rewound.text == twice
+    rewound.change(samplers=[])
+    rewound.write(40)
+    assert rewound.text == session.text
 
 
 def test_a_stream_left_early_changes_nothing():

@@ -34,6 +34,9 @@ class Sampler(ABC):
     hears_prompt: ClassVar[bool] = True
     """Whether ``accept`` is also called for symbols that were given: a prompt's, and what a session
     is fed. Where it is not, the state stays as it was until the first symbol is drawn."""
+    ends_text: ClassVar[bool] = False
+    """Whether it says where a text ends. The boundary, which a model of running text never writes,
+    is then left to it there too: drawn, it ends the text."""
 
     def __init__(self, vocabulary: Vocabulary, options: Any) -> None:
         self.vocabulary = vocabulary

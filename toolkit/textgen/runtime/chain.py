@@ -183,11 +183,14 @@ def build_chain(
     ends: bool,
 ) -> Chain:
     """The chain of ``choices`` in their order; those of the ``plain`` options come after the first
-    of them that penalise or forbid. Raises UserError for unknown samplers and impossible options.
+    of them that penalise or forbid. Text ``ends`` where the model's does, or a sampler says so.
+
+    Raises UserError for unknown samplers and impossible options.
     """
     between = [_link(vocabulary, load, choice) for choice in plain]
     links = [_link(vocabulary, load, choice) for choice in choices]
     before = list(itertools.takewhile(lambda link: link.sampler.before_temperature, links))
+    ends = ends or any(link.sampler.ends_text for link in links)
     return Chain([*before, *between, *links[len(before) :]], vocabulary, ends=ends)
 
 

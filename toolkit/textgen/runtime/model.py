@@ -161,9 +161,10 @@ class Model:
         Temperature, top_k, top_p, min_p, the samplers' numbers and the seed may be lists of one a
         sample; a sample with a seed of its own is stream 0 of that seed. ``stop`` may be a list of
         lists. A model of lines or records ends its text at the boundary; one of running text never
-        writes the boundary and goes on to ``length`` symbols. Texts that are not as ``wanted`` are
-        refused and tried again, and come whole. ``given`` fields of the template stand before the
-        prompt and are no part of the text. Raises UserError for impossible options.
+        writes the boundary and goes on to ``length`` symbols, unless a sampler ends its text. Texts
+        that are not as ``wanted`` are refused and tried again, and come whole. ``given`` fields of
+        the template stand before the prompt and are no part of the text. Raises UserError for
+        impossible options.
         """
         samples = how_many(samples, seed, temperature, top_k, top_p, min_p)
         chain = self.chain(temperature, top_k, top_p, min_p, samplers)
@@ -174,7 +175,7 @@ class Model:
         streams = build_streams(samples, seeds, limits, options, self.vocabulary)
         before = beginning(self.info.template, self.info.fields, given) if given else ""
         ids, _ = self.encode(before + prompt)
-        judge = Judge(wanted, self.info.ends, prompt, ids, self._known if wanted.new else None)
+        judge = Judge(wanted, chain.ends, prompt, ids, self._known if wanted.new else None)
         return self._stream(chain, streams, options, judge)
 
     def _stream(

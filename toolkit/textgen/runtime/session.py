@@ -137,7 +137,7 @@ class Session:
     ) -> Iterator[Chunk]:
         """``write`` as it comes. The session goes on from the end once all has been taken, and
         stays where it was if not. To end early, let ``enough`` say so: it is asked once a chunk."""
-        limits = Limits(length, tuple(stop), boundary=self._model.info.ends)
+        limits = Limits(length, tuple(stop), boundary=self.chain.ends)
         return self._stream(limits, enough)
 
     def _stream(self, limits: Limits, enough: Callable[[], bool] | None) -> Iterator[Chunk]:
@@ -155,7 +155,8 @@ class Session:
                 break
             history.keep(packed(Stand(stand.chain, writer.cursor)))
         if chunk.ended == "boundary":
-            history.draw([self._model.vocabulary.boundary])  # it took its noise as well
+            history.boundary = self._model.vocabulary.boundary  # a sampler may be first to draw it
+            history.draw([history.boundary])  # it took its noise as well
             cursor = self._model.start(stand.chain, 1)
         else:
             position = history.drawn() - len(rest.ids)
