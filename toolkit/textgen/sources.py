@@ -9,6 +9,7 @@ from typing import Any
 
 from textgen.contracts.errors import UserError, unknown_name
 from textgen.contracts.options import build_options
+from textgen.contracts.reader import Reader
 from textgen.contracts.tokenizer import Tokenizer
 from textgen.corpus.documents import DocumentSettings
 from textgen.corpus.fetching import Progress, open_recipe
@@ -44,7 +45,7 @@ def open_corpus(
     Raises FetchError where a recipe's text cannot be had, UserError for what cannot be read.
     """
     recipe = find_recipe(corpus, registry)
-    source, name, licence = corpus, Path(corpus).name, ""
+    source, name, licence = corpus, base_name(corpus), ""
     given = dict(reader_options or {})
     trust = ""
     if recipe is not None:
@@ -111,24 +112,27 @@ def find_recipe(corpus: str, registry: Registry) -> Recipe | None:
 def reader_for(source: str, registry: Registry) -> str:
     """The reader that claims the source's scheme or ending; else the one of plain text files.
 
-    Third-party readers are imported only where no bundled one claims it.
+    Of those that read an address's scheme it is the one that claims its ending too. Third-party
+    readers are imported only where no bundled one claims the source. Raises UserError for an
+    address that no reader reads, or that several might.
     """
     scheme, colon, _ = source.partition("://")
-    name = Path(source).name.lower()
     bundled = [entry.name for entry in registry.entries("reader") if entry.bundled]
     readers = {reader: registry.load("reader", reader) for reader in bundled}
     for found in (readers, None):
         candidates = registry.load_all("reader") if found is None else found
-        endings = [
-            (len(suffix), reader)
-            for reader, plugin in candidates.items()
-            for suffix in plugin.suffixes
-            if name.endswith(suffix)
-        ]
         if colon:
-            endings = [(1, r) for r, p in candidates.items() if scheme in p.schemes]
-        if endings:
-            return max(endings)[1]
+            candidates = {r: p for r, p in candidates.items() if scheme in p.schemes}
+        endings = {reader: _ending(source, plugin) for reader, plugin in candidates.items()}
+        longest = max(endings.values(), default=0)
+        best = sorted(reader for reader, ending in endings.items() if ending == longest)
+        if longest or (colon and len(best) == 1):
+            return best[-1]
+        if colon and best:
+            raise UserError(
+                f"{base_name(source)} does not say what it is: {len(best)} readers read {scheme}://.",
+                f"Choose one: --reader {' or --reader '.join(best)}.",
+            )
         if source == "-":
             break
     if colon:
@@ -136,3 +140,14 @@ def reader_for(source: str, registry: Registry) -> str:
             f"No reader reads {scheme}:// addresses.", "Download it first, or install a reader."
         )
     return DEFAULT_READER
+
+
+def base_name(source: str) -> str:
+    """The last part of a path or address, which may go into files: no folder, host or query."""
+    return Path(source.partition("?")[0] if "://" in source else source).name
+
+
+def _ending(source: str, reader: type[Reader]) -> int:
+    """How much of the source's name the reader claims by its ending, in characters."""
+    name = base_name(source).lower()
+    return max((len(suffix) for suffix in reader.suffixes if name.endswith(suffix)), default=0)
