@@ -37,6 +37,13 @@ def test_so_it_does_of_a_list(trained_names, names):
         assert found[how].symbols == trained_names.losses[how]["symbols"]
 
 
+def test_so_it_does_in_the_symbols_that_the_model_has(verses, tmp_path):
+    options = {"tokenizer": "words", "tokenizer_options": {"max_size": 9}}
+    run = textgen.train(verses, corpus_options=options, steps=2, hidden_size=8, folder=tmp_path)
+    found = textgen.score_split(verses, run.model, split="validation")
+    assert found["cold"].nats == pytest.approx(run.losses["cold"]["nats"], abs=1e-5)
+
+
 def test_a_network_that_learns_as_it_reads(trained, verses):
     """At no rate worth the name it is the carried figure; at a good one it is lower."""
     plain, slow, fast = (
@@ -54,7 +61,8 @@ def test_on_the_command_line(scored):
     assert status == 0 and "carried" in out
     told = json.loads(scored("--split", "test", "--dynamic", "0.1", "--json")[1])
     assert told["split"] == "test"
-    assert {"nats", "bits", "symbols"} == told["dynamic"].keys() == told["cold"].keys()
+    kept = {"nats", "bits", "symbols", "bits_per_character"}
+    assert kept == told["dynamic"].keys() == told["cold"].keys()
 
 
 def test_another_text_is_refused(trained, names, verses):

@@ -178,6 +178,6 @@ def test_an_option_that_is_a_path_becomes_its_base_name():
     """A plugin's cell may take a file; where it lay is nobody's business."""
     graph, info = lstm()
     options = {"table": f"/home/{MARK}/table.bin"}
-    for field in ("cell_options", "tokenizer_data"):
+    for field in ("cell_options", "tokenizer_data", "tokenizer_options"):
         sealed = model_file.seal(graph, dataclasses.replace(info, **{field: options}))
         assert MARK.encode() not in sealed

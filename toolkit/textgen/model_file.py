@@ -95,6 +95,8 @@ class ModelInfo:
     """Of the records it was trained on, such as ``{school}|{name}``; empty where there was none."""
     fields: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     """What the fields of the template may be, of those that have few values."""
+    tokenizer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What its tokenizer was learnt with."""
     known: Mapping[str, Any] | None = None
     """The documents of the corpus as a filter (see ``known_texts``), where texts end."""
     replacements: tuple[Rule, ...] = ()
@@ -113,7 +115,8 @@ class ModelInfo:
         last part.
         """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for name in ("corpus", "split", "training", "cell_options", "tokenizer_data"):
+        options = ("cell_options", "tokenizer_options")
+        for name in ("corpus", "split", "training", "tokenizer_data", *options):
             fields[name] = _without_paths(fields[name])
         fields["states"] = [dataclasses.asdict(state) for state in self.states]
         fields["vocabulary"] = {

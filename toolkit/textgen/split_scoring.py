@@ -39,6 +39,7 @@ def open_as_trained(
         corpus,
         registry,
         tokenizer=info.tokenizer,
+        tokenizer_options=info.tokenizer_options,
         documents=info.documents,
         split=info.split["kind"],
         split_sizes=tuple(info.split["sizes"]),

@@ -71,6 +71,12 @@ class PackedCorpus:
         return self.tokenizer.vocabulary
 
     @property
+    def tokenizer_options(self) -> Mapping[str, Any]:
+        """What its tokenizer was learnt with."""
+        options: Mapping[str, Any] = self.meta.get("tokenizer_options", {})
+        return options
+
+    @property
     def template(self) -> str:
         """Of its records, such as ``{school}|{name}``; empty where there is none."""
         return str(self.meta.get("template", ""))

@@ -78,6 +78,7 @@ def pack(
         "licence": licence,
         "tokenizer": tokenizer_name,
         "tokenizer_distribution": tokenizer_distribution,
+        "tokenizer_options": options_dict(tokenizer_options),
     }
     with storage.explained(folder), packed.locked(folder):
         damage = ""

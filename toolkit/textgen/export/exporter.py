@@ -91,6 +91,7 @@ def describe(
         tokenizer=corpus.tokenizer_name,
         tokenizer_distribution=corpus.tokenizer_distribution,
         tokenizer_data=dict(corpus.tokenizer.to_json()),
+        tokenizer_options=dict(corpus.tokenizer_options),
         documents=corpus.documents,
         split=dict(corpus.split),
         replacements=corpus.replacements,
