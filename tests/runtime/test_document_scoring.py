@@ -50,6 +50,7 @@ def test_they_cost_what_each_does_alone(documents, held, monkeypatch):
     for text, scored in zip(texts, found, strict=True):
         alone = model.score(text)
         assert scored.total.symbols == alone.symbols
+        assert scored.total.characters == alone.characters == len(text)
         assert scored.total.nats == pytest.approx(alone.nats, rel=1e-12)
         assert scored.text in (text, None)
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from step_models import loaded, lstm, memory
+from step_models import BYTES, loaded, lstm, memory
 from textgen.runtime import scoring
 
 
@@ -75,6 +75,13 @@ def test_a_model_finds_its_own_text_likely():
     own = model.generate(length=12_000, temperature=1, seed=0).text
     shuffled = "".join(np.random.default_rng(0).permutation(list(own)))
     assert model.score(own).nats_per_symbol < model.score(shuffled).nats_per_symbol - 0.03
+
+
+def test_characters_are_counted_whatever_the_symbols_are():
+    for symbols in (BYTES, (*BYTES, "\u65e5\u672c".encode(), b"\xa9ab")):
+        score = loaded(lstm(symbols=symbols, documents="lines")).score("a\u65e5\u672c\u00e9ab")
+        assert score.characters == 6
+        assert score.bits_per_character == pytest.approx(score.bits / 6)
 
 
 def test_it_is_json():

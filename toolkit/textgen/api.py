@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -284,7 +285,8 @@ def score_split(
 
         network = scions.network_of_file(shelf.find(str(model)), plugins)
         boundary = packed.vocabulary.boundary
-        found["dynamic"] = dynamic_loss(network, packed.ids, ranges, boundary, dynamic)
+        loss = dynamic_loss(network, packed.ids, ranges, boundary, dynamic)
+        found["dynamic"] = replace(loss, characters=found["carried"].characters)
     return found
 
 

@@ -78,7 +78,7 @@ def score_split(model: Model, packed: PackedCorpus, ranges: list[Range]) -> dict
 
 
 def _total(model: Model, packed: PackedCorpus, ranges: list[Range]) -> Loss:
-    nats, symbols = 0.0, 0
+    nats, symbols, characters = 0.0, 0, 0
     for group in _groups(ranges):
         firsts = [context(packed.ids, start, packed.vocabulary.boundary) for start, _ in group]
         texts = [
@@ -88,7 +88,8 @@ def _total(model: Model, packed: PackedCorpus, ranges: list[Range]) -> Loss:
         for first, (start, end), found in zip(firsts, group, model.score_ids(texts), strict=True):
             nats += float(found[start - first :].sum(dtype=np.float64))
             symbols += end - start
-    return Loss(nats / max(1, symbols), symbols)
+            characters += model.characters(packed.ids[start:end])
+    return Loss(nats / max(1, symbols), symbols, characters)
 
 
 def _groups(ranges: list[Range]) -> Iterator[list[Range]]:

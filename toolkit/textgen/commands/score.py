@@ -131,11 +131,11 @@ def _tell_split(corpus: str, split: str, found: dict[str, Any], *, as_json: bool
         losses = {how: loss.record() for how, loss in found.items()}
         tables.show_json({"corpus": corpus, "split": split, **losses})
         return
-    columns = (f"{split} of {corpus}", "symbols", "nats/symbol", "bits/symbol")
-    rows = [
-        [how, f"{loss.symbols:,}", f"{loss.nats:.4f}", f"{loss.bits:.4f}"]
-        for how, loss in found.items()
-    ]
+    columns = (f"{split} of {corpus}", "symbols", "nats/symbol", "bits/symbol", "bits/character")
+    rows = []
+    for how, loss in found.items():
+        figures = (loss.nats, loss.bits, loss.bits_per_character)
+        rows.append([how, f"{loss.symbols:,}", *(f"{figure:.4f}" for figure in figures)])
     tables.show_table(columns, rows, empty="There is nothing to score.")
 
 
@@ -156,11 +156,13 @@ def _whole(
         if score.unknown:
             unseen = ", ".join(map(repr, score.unknown[:8]))
             console.show_warning(f"{name}: the model has never seen {unseen}; left out.")
-        figures = (score.nats_per_symbol, score.bits_per_symbol, score.bits)
+        mean = (score.nats_per_symbol, score.bits_per_symbol, score.bits_per_character)
+        figures = (*mean, score.bits)
         shown = [f"{figure:.4f}" if score.symbols else "-" for figure in figures]
         rows.append([name, f"{score.symbols:,}", *shown])
     if not as_json:
-        columns = ("text", "symbols", "nats/symbol", "bits/symbol", "bits in all")
+        means = ("nats/symbol", "bits/symbol", "bits/character")
+        columns = ("text", "symbols", *means, "bits in all")
         tables.show_table(columns, rows, empty="There is nothing to score.")
         console.show_notice(f"Scored on {model.provider}.")
 

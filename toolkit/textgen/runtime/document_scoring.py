@@ -76,12 +76,13 @@ def _together(model: Model, group: list[tuple[str, str]]) -> Iterator[Scored]:
 def _in_parts(model: Model, pieces: Iterable[str], name: str, windows: int | None = None) -> Total:
     reading = model.reading(windows)
     unknown: dict[str, None] = {}
-    nats, symbols = 0.0, 0
+    nats, symbols, characters = 0.0, 0, 0
     parts = itertools.chain(model.encoder.parts(pieces, name), [(model.closing, [])])
     for ids, unseen in parts:
         unknown.update(dict.fromkeys(unseen))
+        characters += model.characters(ids)
         found = reading.read(ids)
         nats, symbols = nats + float(found.sum(dtype=np.float64)), symbols + len(found)
     found = reading.end()
     nats, symbols = nats + float(found.sum(dtype=np.float64)), symbols + len(found)
-    return Total(nats, symbols, tuple(unknown))
+    return Total(nats, symbols, characters, tuple(unknown))

@@ -110,6 +110,16 @@ class Model:
         no symbol for, which is left out."""
         return self.encoder.encode(text)
 
+    def characters(self, ids: np.ndarray) -> int:
+        """How many characters ``ids`` spell; each counts where its first byte is."""
+        return int(self._characters[ids].sum())
+
+    @cached_property
+    def _characters(self) -> np.ndarray:
+        """How many characters begin in each symbol (V,)."""
+        symbols = self.vocabulary.symbols
+        return np.array([sum(byte & 0xC0 != 0x80 for byte in symbol) for symbol in symbols])
+
     @property
     def closing(self) -> np.ndarray:
         """The ids that close a text: the boundary, where the model's texts end."""
@@ -263,8 +273,8 @@ class Model:
         encoded = [self.encode(text) for text in texts]
         nats = self.score_ids([np.concatenate([ids, self.closing]) for ids, _ in encoded])
         return [
-            Score(float(n.sum(dtype=np.float64)), len(n), tuple(unknown), n)
-            for n, (_, unknown) in zip(nats, encoded, strict=True)
+            Score(float(n.sum(dtype=np.float64)), len(n), self.characters(ids), tuple(unknown), n)
+            for n, (ids, unknown) in zip(nats, encoded, strict=True)
         ]
 
     def score_ids(self, texts: Sequence[np.ndarray]) -> list[np.ndarray]:

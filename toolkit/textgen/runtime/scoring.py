@@ -43,6 +43,8 @@ class Total:
     """In all, over ``symbols``."""
     symbols: int
     """Symbols predicted; the closing boundary is one where the model's texts end."""
+    characters: int
+    """What the symbols spell; a boundary is none."""
     unknown: tuple[str, ...]
     """What the model has no symbol for; it was left out."""
 
@@ -59,6 +61,11 @@ class Total:
     def bits_per_symbol(self) -> float:
         return self.bits / self.symbols if self.symbols else 0.0
 
+    @property
+    def bits_per_character(self) -> float:
+        """By which models with other symbols compare."""
+        return self.bits / self.characters if self.characters else 0.0
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, without those of each symbol."""
         return {
@@ -67,6 +74,8 @@ class Total:
             "bits": self.bits,
             "nats_per_symbol": self.nats_per_symbol,
             "bits_per_symbol": self.bits_per_symbol,
+            "characters": self.characters,
+            "bits_per_character": self.bits_per_character,
             "unknown": list(self.unknown),
         }
 
