@@ -13,7 +13,7 @@ import pytest
 from step_models import LETTERS, loaded, lstm, memory, sealed
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.tokenizer import Vocabulary
-from textgen.runtime.encoding import Decoder, longest_match
+from textgen.runtime.encoding import Decoder, longest_match, made_of_pairs, merged
 from textgen.runtime.model import Model
 from textgen.runtime.sessions import (
     PacedSession,
@@ -55,6 +55,42 @@ def test_what_is_told():
     assert model.digest == sealed(lstm()).digest
     assert model.vocabulary.symbols == LETTERS
     assert any("not installed" in notice for notice in model.notices)
+
+
+BYTES = [bytes([byte]) for byte in range(256)]
+
+
+@pytest.mark.parametrize(
+    ("symbols", "pairs"),
+    [
+        ([*BYTES, b"ab", b"abc"], True),
+        ([*BYTES, b"abc", b"ab"], False),
+        ([*BYTES, b"ab", b"abcd"], False),
+        ([*BYTES[1:], b"ab"], False),
+        (BYTES, False),
+        ([b"a", b"b", b"ab"], False),
+    ],
+)
+def test_symbols_tell_whether_they_were_merged(symbols, pairs):
+    assert made_of_pairs(Vocabulary((b"", *symbols), 0)) is pairs
+
+
+def test_pairs_are_merged_in_the_order_of_the_vocabulary():
+    longer = [b"bc", b"ab", b"abc", b"cc", b"\xc3\xa9", b"\xc3\xa9\xc3\xa9"]
+    vocabulary = Vocabulary((b"", *BYTES, *longer), 0)
+    assert made_of_pairs(vocabulary)
+    for text, expected in {
+        "abcab": [b"abc", b"ab"],  # bc is first, and abc is a and bc
+        "bcc": [b"bc", b"c"],
+        "ccc": [b"cc", b"c"],
+        "\u00e9" * 3: [b"\xc3\xa9" * 2, b"\xc3\xa9"],
+        "": [],
+        "a\ud800b": [b"ab"],
+    }.items():
+        ids, unknown = merged(text, vocabulary)
+        assert [vocabulary.symbols[i] for i in ids] == expected
+        assert unknown == [c for c in text if c == "\ud800"]
+        assert ids.dtype == np.int64
 
 
 def test_longest_match_takes_the_longest():

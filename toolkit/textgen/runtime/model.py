@@ -54,7 +54,7 @@ class Model:
     """A model file, ready to run.
 
     ``samplers`` finds a sampler class by name. Where ``tokenizer`` is None its plugin is missing,
-    and prompts are cut by the longest symbols that fit. Graphs are built when they are first
+    and prompts are cut as the symbols suggest. Graphs are built when they are first
     needed, and kept.
     """
 
@@ -77,9 +77,11 @@ class Model:
         self.notices: list[str] = []
         """What should be said once."""
         if tokenizer is None:
+            pairs = "by joining pairs of symbols, nearly as it would"
+            how = pairs if self.encoder.in_pairs else "into the longest symbols that fit"
             self.notices.append(
                 f"The tokenizer {file.info.tokenizer!r} of {file.info.tokenizer_distribution} is "
-                "not installed; prompts are cut into the longest symbols that fit."
+                f"not installed; prompts are cut {how}."
             )
 
     @property
