@@ -171,6 +171,16 @@ def test_without_the_plugin_a_prompt_is_read_all_the_same(place):
     assert done.returncode == 0 and done.stdout.startswith(prompt)
 
 
+def test_without_the_plugin_text_is_cut_as_with_it(place):
+    """But where a part ends that would have been joined to the next: none does here."""
+    path = place / "exported" / "bpe.onnx"
+    with_it = textgen.load(path)
+    without = textgen.load(path, registry=discover(third_party=False))
+    for text in (TEXT, "Forget the mountains of 12, ANNA!", "\u65e5 \ud800"):
+        for one, other in zip(with_it.encode(text), without.encode(text), strict=True):
+            assert list(one) == list(other)
+
+
 def test_it_scores_in_bits_a_character(place):
     """The figures of a split are those of the training, and compare with other symbols."""
     bits = {}
