@@ -91,5 +91,6 @@ def test_it_becomes_a_corpus(saved):
 
 def test_what_is_not_there_is_said(saved, tmp_path):
     for source in (f"hf://{saved}:dev", f"hf://{tmp_path}/nowhere", "hf://no/such:train"):
-        with pytest.raises(UserError, match="could not be read"):
+        with pytest.raises(UserError, match="could not be read") as caught:
             read(source)
+        assert ("there is no folder" in caught.value.problem) == source.endswith("nowhere")

@@ -103,6 +103,8 @@ class Hub(Reader):
             if split and not isinstance(saved, dict):
                 raise ValueError(f"it has no split {split}")
             return saved[split] if split else saved
+        if name.startswith((".", "/")) and not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {name}")
         config = self.options.config
         if not folder.is_dir() and name.count("/") == 2:
             name, _, config = name.rpartition("/")
