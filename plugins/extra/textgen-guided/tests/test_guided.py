@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from textgen_guided import Guided
-from textgen_guided.positions import find_positions
+from textgen_guided.positions import NEVER, _distances, find_positions
 
 import textgen
 from textgen.conformance.check_sampler import check_sampler
@@ -166,7 +166,11 @@ def test_positions_have_an_order_of_their_own():
         ({"regex": "x"}, "cannot write what matches 'x'"),
         ({"regex": "^a|[ab"}, "unterminated character set"),
         ({"schema": "{"}, "schema cannot be followed"),
-        ({"schema": '{"type": "strange"}'}, "schema cannot be followed"),
+        (
+            {"schema": '{"type": "strange"}'},
+            "schema cannot be followed: Unsupported type: strange.",
+        ),
+        ({"schema": "[]"}, "schema cannot be followed: Unsupported JSON Schema structure []."),
         ({"schema": '{"type": "null"}', "regex": "a"}, "Give one of them"),
     ],
 )
@@ -190,6 +194,15 @@ def test_anchors_around_all_of_it_change_nothing():
         np.testing.assert_array_equal(guided(LETTERS, regex=regex)._following, plain.following)
     with pytest.raises(UserError, match="cannot write"):
         guided(LETTERS, regex=r"a\$")
+    assert drawn(guided(LETTERS, regex="^$"), 0, 1) == []
+
+
+def test_positions_may_be_many():
+    """Pairs of them are more than 32 bits count."""
+    chain = np.full((50_002, 2), 50_001, np.int32)
+    chain[:50_000, 1] = np.arange(1, 50_001)
+    distances = _distances(chain, 50_000)
+    assert distances[0] == 50_000 and distances[49_999] == 1 and distances[50_001] == NEVER
 
 
 @pytest.fixture(scope="module")

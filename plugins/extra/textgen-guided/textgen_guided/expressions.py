@@ -32,7 +32,7 @@ def expression_of(regex: str, schema: str) -> str:
     if regex and schema:
         raise UserError("guided has a regex and a schema.", "Give one of them.")
     if not schema:
-        return _without_anchors(regex) or _ANYTHING
+        return _without_anchors(regex) if regex else _ANYTHING
     try:
         json.loads(schema)
         expression: str = build_regex_from_schema(schema)
@@ -99,6 +99,6 @@ def _after(transitions: dict[int, dict[int, int]], state: int, data: bytes) -> i
 
 
 def _told(error: ValueError) -> str:
-    """The library's reason in one line."""
+    """The library's reason, of which the first line says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
+    return lines[0].rstrip(".") if lines else type(error).__name__

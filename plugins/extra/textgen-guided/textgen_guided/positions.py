@@ -100,7 +100,8 @@ def _distances(following: np.ndarray, ended: int) -> np.ndarray:
     """How far each position is from the end, found backwards from there."""
     size = len(following)
     # positions and what follows them, each pair once
-    pairs = [np.unique(row) + number * size for number, row in enumerate(following[:ended])]
+    rows = following[:ended].astype(np.int64)
+    pairs = [np.unique(row) + number * size for number, row in enumerate(rows)]
     sources, targets = np.divmod(np.concatenate(pairs), size)
     order = np.argsort(targets, kind="stable")
     before = np.split(sources[order], np.searchsorted(targets[order], np.arange(1, size)))
