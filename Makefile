@@ -3,11 +3,13 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+EXTRAS := .venv-extras
 WORKERS ?= 2
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+WHEEL  := $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check format bench clean
+.PHONY: help demo test soak extras check format bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 18
@@ -45,11 +47,22 @@ test: $(VENV)/dev.ready check ## lint, types, import rules and every test
 soak: $(VENV)/dev.ready ## the tests that have a long form, at full length (an hour)
 	TEXTGEN_SOAK=1 $(BIN)/python -m pytest --timeout 7200 $$(grep -rl --include="test_*.py" "^from soak import" tests)
 
+# The toolkit's wheel lies apart: pip is given it once, with what its tests need.
+extras: $(VENV)/dev.ready ## wheels of all in plugins/extra, tested in a clean environment
+	$(PYTHON) -m venv --clear $(EXTRAS)
+	$(WHEEL) --wheel-dir $(EXTRAS)/toolkit .
+	$(WHEEL) --wheel-dir $(EXTRAS)/wheels $(dir $(wildcard plugins/extra/*/pyproject.toml))
+	$(EXTRAS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  "$$(echo $(EXTRAS)/toolkit/*.whl)[test]" $(EXTRAS)/wheels/*.whl
+	OMP_NUM_THREADS=1 $(EXTRAS)/bin/python -m pytest -n $(WORKERS) --dist loadscope \
+	  --import-mode importlib plugins/extra/*/tests
+
 check: $(VENV)/dev.ready ## lint, types and import rules alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python plugins/extra/imports.py
 
 format: $(VENV)/dev.ready ## put the code into its one form
 	$(BIN)/ruff check --fix .
@@ -61,4 +74,4 @@ bench: $(VENV)/dev.ready ## measure: each benchmark prints one table
 	$(BIN)/python benchmarks/scoring.py
 
 clean: ## remove the environment and what tools left
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(EXTRAS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -43,5 +43,5 @@ def test_what_python_lacks(target, lacks, problem, remedy, tmp_path):
 
 def test_targets_explain_themselves():
     shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("demo", "test", "soak", "bench"):
+    for target in ("demo", "test", "soak", "extras", "bench"):
         assert f"  make {target}" in shown
