@@ -69,6 +69,22 @@ def test_what_is_no_sum_of_products_is_left_alone():
     assert kinds(rewritten)["ReduceSum"] == 1
 
 
+def test_constants_keep_their_shapes():
+    """Gather drops an axis by a number, and keeps it by a vector of one."""
+    step, size = Step(0), 4
+    x = step.op("Gather", step.weight("embedding.weight", VOCABULARY, size), "token")
+    total = step.op("Add", step.linear(x, "ih", size, 2 * size), "layer0.h")
+    pairs = step.op("Reshape", total, step.constant("pairs", np.array([-1, size, 2])))
+    first = step.op("Gather", pairs, step.constant("first", np.array(0)), axis=2)
+    step.op("Concat", first, first, axis=1, to=["layer0.h.next"])
+    step.linear(first, "head", size, VOCABULARY, to="logits")
+    model = step.model([StateInfo("layer0.h", (2 * size,))], VOCABULARY)
+    rewritten = tuned_step(model, VOCABULARY)
+    assert_same(model, rewritten)
+    found = {i.name: list(i.dims) for i in rewritten.graph.initializer}
+    assert found["first"] == [] and found["pairs"] == [3]
+
+
 def test_tables_that_would_be_too_large_are_not_made(monkeypatch):
     for module in (affine, tuning):
         monkeypatch.setattr(module, "LARGEST_TABLES", 100)

@@ -41,7 +41,7 @@ class GraphEditor:
         source = self._model
         used = {name for node in self.nodes for name in node.input}
         initializers = [
-            numpy_helper.from_array(np.ascontiguousarray(value), name)
+            numpy_helper.from_array(np.asarray(value, order="C"), name)
             for name, value in self.constants.items()
             if name in used
         ]
