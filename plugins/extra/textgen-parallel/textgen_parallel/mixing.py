@@ -22,8 +22,12 @@ from torch.nn.functional import pad
 
 def mixed(u: Tensor, n: Tensor, h: Tensor) -> Tensor:
     """All states (T, B, H) from the shares ``u`` and candidates ``n`` (T, B, H) and the state ``h``
-    (B, H) before: one after the other on the CPU, in chunks elsewhere, where a kernel costs more to
-    start than to run."""
+    (B, H) before: one after the other on the CPU, in chunks elsewhere.
+
+    Forward and backward over 64 x 32 x 620 on one thread, chunks took 2.6 times the processor time
+    of the loop, the scan in logarithms 16 times (measured on a busy machine). Chunks are for
+    devices where an operation costs more to start than to run; there they are not measured yet.
+    """
     mix = Mixing.apply if u.device.type == "cpu" else mixed_in_chunks
     states: Tensor = mix(u, n, h)
     return states
