@@ -23,7 +23,7 @@ from textgen.experiments.space import (
     split_optimizer,
 )
 from textgen.experiments.study import SWEEPS, Study, TrialRecord
-from textgen.experiments.trials import SweepObserver, Task, run_trials
+from textgen.experiments.trials import SweepObserver, Task, require_held_back, run_trials
 from textgen.registry import Registry
 from textgen.training.device import choose_device
 from textgen.training.run_folder import base_name, check_name
@@ -72,6 +72,52 @@ def sweep_corpus(
     registry: Registry,
 ) -> Sweep:
     """Runs trials of a new or joined study until it has ``trials`` of them; see ``api.sweep``."""
+    task, study, wanted = begin_sweep(
+        corpus,
+        cell=cell,
+        cell_options=cell_options,
+        optimizer_options=optimizer_options,
+        vary=vary,
+        settings=settings,
+        trials=trials,
+        sampler=sampler,
+        pruner=pruner,
+        name=name,
+        folder=folder,
+        registry=registry,
+    )
+    interrupted = run_trials(task, study, wanted, observer)
+    best = study.best()
+    found, options = split_cell(best.settings if best else {})
+    found, of_optimizer = split_optimizer(found)
+    return Sweep(
+        folder=study.folder,
+        trials=study.records(),
+        best=best,
+        settings={**task.settings, **found},
+        cell_options={**cell_options, **options},
+        optimizer_options={**optimizer_options, **of_optimizer},
+        space=task.space,
+        interrupted=interrupted,
+    )
+
+
+def begin_sweep(
+    corpus: PackedCorpus,
+    *,
+    cell: str | type[Cell],
+    cell_options: Mapping[str, Any],
+    optimizer_options: Mapping[str, Any],
+    vary: Mapping[str, str | Sequence[Any]],
+    settings: Mapping[str, Any],
+    trials: int | None,
+    sampler: str,
+    pruner: str,
+    name: str | None,
+    folder: Path,
+    registry: Registry,
+) -> tuple[Task, Study, int]:
+    """What is tried, the new or joined study, and how many trials it shall have; none is run."""
     for kind, given, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
         if given not in known:
             raise unknown_name(f"{kind} of sweeps", given, known)
@@ -92,7 +138,7 @@ def sweep_corpus(
     task = Task(corpus, cell, cell_options, optimizer_options, settings, space, registry)
     described = task.describe(sampler, pruner)
     choose_device(build_settings(settings).device)
-    task.require_held_back()
+    require_held_back(corpus)
     if name is not None:
         check_name(name, "sweep")
     study = Study(
@@ -106,17 +152,4 @@ def sweep_corpus(
     )
     most = len(study.combinations)
     wanted = trials or (most if sampler == "grid" else TRIALS)
-    interrupted = run_trials(task, study, min(wanted, most or wanted), observer)
-    best = study.best()
-    found, options = split_cell(best.settings if best else {})
-    found, of_optimizer = split_optimizer(found)
-    return Sweep(
-        folder=study.folder,
-        trials=study.records(),
-        best=best,
-        settings={**settings, **found},
-        cell_options={**cell_options, **options},
-        optimizer_options={**optimizer_options, **of_optimizer},
-        space=space,
-        interrupted=interrupted,
-    )
+    return task, study, min(wanted, most or wanted)

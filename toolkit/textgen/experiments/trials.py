@@ -146,14 +146,15 @@ class Task:
             return {v.name: known[v.name] for v in self.space}
         return None
 
-    def require_held_back(self) -> None:
-        """Raises UserError where the corpus is too small to hold anything back."""
-        if not len(hold_back(self.corpus.spans("train"), self.corpus.symbols("train"))[1]):
-            raise UserError(
-                f"{self.corpus.name} is too small to hold text back from training, by which a "
-                "sweep chooses.",
-                "Use a longer text.",
-            )
+
+def require_held_back(corpus: PackedCorpus) -> None:
+    """Raises UserError where the corpus is too small to hold back text to choose settings by."""
+    if not len(hold_back(corpus.spans("train"), corpus.symbols("train"))[1]):
+        raise UserError(
+            f"{corpus.name} is too small to hold text back from training, by which settings are "
+            "chosen.",
+            "Use a longer text.",
+        )
 
 
 def run_trials(

@@ -15,6 +15,7 @@ from textgen.training.device import choose_precision, fastest, synchronize
 from textgen.training.learner import Learner
 from textgen.training.ranks import ALONE, Ranks
 from textgen.training.settings import Settings
+from textgen.training.streams import Streams
 from textgen.training.threads import Threads
 
 _SPEED_SECONDS = 3.0
@@ -52,19 +53,24 @@ def make_plan(
         precision = choose_precision(settings.precision, learner.device, step)
         graphs = learner.network.graphable and _graphs_pay(partial(step, precision), learner.device)
         kind, amount = settings.budget
-        if kind == "steps":
-            steps = amount
-        elif kind == "minutes":
+        if kind == "minutes":
             measured = min(_SPEED_SECONDS, 3 * amount)
             usual = partial(step, precision, graphs)
-            seconds = _seconds_a_step(usual, learner.device, threads, measured)
+            seconds = seconds_a_step(usual, learner.device, threads, measured)
             steps = (amount * 60 - (time.perf_counter() - began)) / seconds
         else:
-            whole = learner.streams.symbols_in_epoch if kind == "epochs" else 1
-            steps = amount * whole / learner.streams.look_ahead()[0]
+            steps = steps_in(kind, amount, learner.streams)
     plan = Plan(max(1, round(steps)), str(learner.device), precision, graphs)
     ranks.broadcast(json.dumps(vars(plan)).encode())
     return plan
+
+
+def steps_in(kind: str, amount: float, streams: Streams) -> float:
+    """How many steps a budget of ``steps``, ``epochs`` or ``tokens`` has."""
+    if kind == "steps":
+        return amount
+    whole = streams.symbols_in_epoch if kind == "epochs" else 1
+    return amount * whole / streams.look_ahead()[0]
 
 
 def _followed(learner: Learner, ranks: Ranks) -> Plan:
@@ -91,7 +97,7 @@ def _graphs_pay(step: Callable[[bool], object], device: torch.device) -> bool:
         return False
 
 
-def _seconds_a_step(
+def seconds_a_step(
     step: Callable[[], object],
     device: torch.device,
     threads: Threads | None,
