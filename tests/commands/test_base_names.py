@@ -108,6 +108,7 @@ def run(place: Path, *words: str) -> None:
 def written(place):
     """Every file that the commands and the cache leave, but the texts that recipes took over."""
     texts, work = place / "texts", place / "work"
+    chosen = ["--learning-rate", "0.01", "--dropout", "0"]
     small = ["--steps", "3", "--hidden-size", "4", "--batch-size", "2", "--precision", "float32"]
     cell = ["--plugin", str(texts / "mine.py"), "--cell", "mine", "--cell-option", "table=x"]
     from_text = ["train", str(texts / "one.txt"), "--name", "text", *small]
@@ -129,6 +130,7 @@ def written(place):
         ["generate", "--session", "tale", "--length", "50"],
         ["sessions", "show", "tale", "--json"],
         ["sweep", str(texts / "one.txt"), "--vary", "layers=1,2", "--sampler", "grid", *small],
+        ["compare", str(texts / "one.txt"), "--cells", "gru,lstm", "--seeds", "3", *chosen, *small],
     ]
     if SOAK:
         commands += [
@@ -153,7 +155,8 @@ def test_every_kind_of_file_was_looked_at(written):
     kinds = ("run.json", "metrics.jsonl", "samples.txt", "last.safetensors", "best.safetensors",
              "text.onnx", "recipe.onnx", "model.onnx", "mine.onnx", "output12", "meta.json",
              "ids.bin", "train.bin", "built.json", "tale.session", "study.db",
-             "sweep.svg")  # fmt: skip
+             "sweep.svg", "comparison.json", "result.json", "report.html", "results.json",
+             "results.csv", "table.tex", "loss-time.svg", "loss-symbols.pdf")  # fmt: skip
     for kind in kinds:
         assert any(name.endswith(f"/{kind}") for name in written), kind
     assert sum(name.endswith("meta.json") for name in written) >= 5

@@ -14,6 +14,7 @@ from textgen import cli
 LIGHT = [
     "--help",
     "sweep --help",
+    "compare --help",
     "plugins --json",
     "corpora --json",
     "models --json",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from textgen.api import (
+        compare,
         export_run,
         export_weights,
         load,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Run",
     "Wanted",
+    "compare",
     "export_run",
     "export_weights",
     "load",

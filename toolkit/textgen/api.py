@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from textgen.contracts.optimizer import Optimizer
     from textgen.corpus.fetching import Progress
     from textgen.corpus.packed import PackedCorpus
+    from textgen.experiments.compare_events import CompareObserver
+    from textgen.experiments.comparison import Comparison
     from textgen.experiments.sweep import Sweep
     from textgen.experiments.trials import SweepObserver
     from textgen.jobs import Watchers
@@ -347,6 +349,63 @@ def sweep(
     return found
 
 
+def compare(
+    corpus: str | Path | PackedCorpus | None = None,
+    *,
+    cells: Sequence[str | type[Cell]] | None = None,
+    cell_options: Mapping[str, Mapping[str, Any]] | None = None,
+    parameters: int | None = None,
+    seeds: int | None = None,
+    trials: int | None = None,
+    vary: Mapping[str, str | Sequence[Any]] | None = None,
+    corpus_options: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    folder: str | Path = ".",
+    observer: CompareObserver | None = None,
+    notify: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+    registry: Registry | None = None,
+    **settings: Any,
+) -> Comparison:
+    """The fair experiment: cells of equal size, in equal symbols and in equal time.
+
+    ``cells`` are plugins' names or Cell classes, ``cell_options`` their options by that name (of a
+    class, its own in small letters). All networks have as many ``parameters``, or as many as the
+    first cell's has at ``hidden_size``. ``trials`` of each choose what is varied (``vary``, as
+    ``sweep`` takes it; learning rate and dropout where left out) by text held back from training;
+    then ``seeds`` trainings of each, for each budget, are judged by the test text. Equal symbols
+    are ``steps`` (1,000 where left out), ``epochs`` or ``tokens``; equal time ``minutes``, or what
+    the first cell takes for those symbols. Other ``settings`` are those of ``train``; precision is
+    float32 where left out. What was found goes into ``folder/comparisons/<name>``; where that
+    exists, what is left of it is trained. Raises UserError where it was begun with something else.
+    """
+    need_comparing()
+    from textgen.comparison_files import write_comparison
+    from textgen.experiments import usual
+    from textgen.experiments.comparison import compare_corpus
+
+    registry = registry or discover()
+    packed = open_or_default(
+        corpus, corpus_options or {}, registry=registry, notify=notify, progress=progress
+    )
+    compared = compare_corpus(
+        packed,
+        cells=cells or usual.CELLS,
+        cell_options=cell_options or {},
+        vary=vary or {},
+        settings={key: value for key, value in settings.items() if value is not None},
+        parameters=parameters,
+        trials=usual.TRIALS if trials is None else trials,
+        seeds=usual.SEEDS if seeds is None else seeds,
+        name=name,
+        folder=Path(folder),
+        observer=observer,
+        registry=registry,
+    )
+    write_comparison(compared.folder, compared.found)
+    return compared
+
+
 def export_run(
     run: str | Path,
     *,
@@ -453,6 +512,12 @@ def need_training() -> None:
 def need_sweeping() -> None:
     """The same of the extra of sweeps, which train too."""
     _need("A sweep", ("torch", "safetensors", "onnxscript", "optuna"), "train,sweep")
+
+
+def need_comparing() -> None:
+    """The same of the extras of comparisons, which sweep too."""
+    modules = ("torch", "safetensors", "onnxscript", "optuna", "matplotlib")
+    _need("A comparison", modules, "train,compare")
 
 
 def _need(what: str, modules: Sequence[str], extra: str) -> None:

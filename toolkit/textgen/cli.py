@@ -25,6 +25,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Make": {
         "train": "Learn a text, and leave one file: model.onnx.",
         "export": "Make a model.onnx from a run.",
+        "compare": "Compare cells fairly, and say what one may write.",
         "sweep": "Find the settings that learn a text best.",
     },
     "Use": {

@@ -1,7 +1,7 @@
 """How well a model predicts a split of the corpus that it was trained on.
 
 The corpus is read and split again as the model file says, so the figures are of the same text as
-those told by the training; the test split is read by nothing else.
+those told by the training. Beside this, only the runs of a comparison read the test split.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def command(
             cell=cell,
             cell_options=assignments(cell_option, "--cell-option"),
             optimizer_options=assignments(optimizer_option, "--optimizer-option"),
-            vary=_varied(vary),
+            vary=read_varied(vary),
             trials=trials,
             sampler=sampler,
             pruner=pruner,
@@ -140,7 +140,8 @@ def command(
     return 0
 
 
-def _varied(words: tuple[str, ...]) -> dict[str, str]:
+def read_varied(words: tuple[str, ...]) -> dict[str, str]:
+    """What ``--vary`` was given, by the name of the setting."""
     varied: dict[str, str] = {}
     for word in words:
         ((name, values),) = assignments((word,), "--vary").items()

@@ -43,6 +43,13 @@ def count(number: float) -> str:
     return f"{number:,.0f}" if math.isfinite(number) else "?"
 
 
+def setting(value: object) -> str:
+    """A setting's value as it is typed: ``0.004``, ``256``, ``yes``; nothing for None."""
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
 def sparkline(
     values: Sequence[float], width: int, *, top: float | None = None, ascii_only: bool = False
 ) -> str:

@@ -1,5 +1,5 @@
-"""What a person sees of a sweep: the running trial, the best so far, and a line for each that has
-ended."""
+"""What a person sees of many trainings: the running one, the best so far, and a line for each that
+has ended. A sweep calls them trials; a comparison gives each a title."""
 
 from __future__ import annotations
 
@@ -24,10 +24,17 @@ class SweepFrame:
 
     trials: int = 0
     trial: int | None = None
+    title: str = ""
+    """What stands for the number of the trial, where it is not one of a sweep's."""
     settings: str = ""
     best: str = ""
     training: TrainingFrame = field(default_factory=lambda: TrainingFrame(sampled=False))
     closed: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the running training."""
+        return self.title or ("" if self.trial is None else f"trial {self.trial}")
 
     def rows(self, width: int, height: int) -> list[Text]:
         """Lines of at most ``width`` columns, the same number until it is closed; then none."""
@@ -35,13 +42,13 @@ class SweepFrame:
 
         if self.closed:
             return []
-        trial = "" if self.trial is None else f"trial {self.trial}"
-        if self.trial is not None and self.trial <= self.trials:  # more where some were interrupted
-            trial += f" of {self.trials}"
-        gap = max(len(trial), len("best so far")) + 3
+        title = one_line(self.title) or self.name
+        if not self.title and self.trial is not None and self.trial <= self.trials:
+            title += f" of {self.trials}"  # not where some were interrupted, and there are more
+        gap = max(len(title), len("best so far")) + 3
         rows = [
             Text(""),
-            Text.assemble((trial.ljust(gap), "bold"), one_line(self.settings)),
+            Text.assemble((title.ljust(gap), "bold"), one_line(self.settings)),
             Text.assemble(("best so far".ljust(gap), "dim"), one_line(self.best or "none yet")),
         ]
         for row in rows:
@@ -92,7 +99,12 @@ class SweepView:
 
     def trial(self, number: int, settings: str) -> None:
         """A trial begins, with these settings."""
-        self._frame.trial, self._frame.settings = number, settings
+        self._frame.trial = number
+        self.begins("", settings)
+
+    def begins(self, title: str, settings: str) -> None:
+        """A training begins that is called ``title``."""
+        self._frame.title, self._frame.settings = title, settings
         self._frame.training = TrainingFrame(sampled=False)
         self._pace = LinePace()
         self._pace.due(0.0)  # a short one needs no line but its last
@@ -104,7 +116,7 @@ class SweepView:
             setattr(frame, name, value)
         frame.curve.add(known["loss"])
         if self._live is None and self._pace.due(frame.seconds):
-            console.say(f"trial {self._frame.trial}: {status_line(frame)}")
+            console.say(f"{self._frame.name}: {status_line(frame)}")
 
     def evaluated(self, nats: float) -> None:
         """The running trial's loss on the text held back."""
