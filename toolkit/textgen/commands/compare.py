@@ -165,5 +165,6 @@ def _by_cell(words: tuple[str, ...]) -> dict[str, dict[str, str]]:
 command.params = [parameter for parameter in command.params if parameter.name not in NOT_COMPARED]
 command.epilog = (
     f"Equal symbols are --steps ({STEPS:,} when left out), --epochs or --tokens. Equal time is "
-    "--minutes; left out, what the first cell takes for those symbols, measured before."
+    "--minutes; left out, what the first cell takes for those symbols, measured before. "
+    "Precision is float32 where left out, the same for all."
 )

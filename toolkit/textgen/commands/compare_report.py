@@ -30,6 +30,9 @@ from textgen.screen.compare_tables import cell_rows
 from textgen.screen.sweep_view import SweepView
 from textgen.training.observer import Evaluated, Event, Progress, Started
 
+_TOLD_BEFORE = ("units", "parameters", "precision", "symbols/s")
+"""Columns for which a terminal has no room; the first lines have said them."""
+
 
 class CompareReport(CompareObserver):
     """Hands the events to the screen; the table at the end goes to standard output."""
@@ -190,6 +193,12 @@ def _show_table(found: Mapping[str, Any]) -> None:
     if console.is_terminal(sys.stdout):
         console.say("")
     columns, rows = cell_rows(found)
-    states = [cell["state"] for cell in found["cells"]]
-    rows = [[*row, state] for row, state in zip(rows, states, strict=True)]
-    tables.show_table([*columns, "state"], rows, empty="There are no cells.")
+    columns.append("state")
+    for row, cell in zip(rows, found["cells"], strict=True):
+        row.append(cell["state"])
+    kept = [at for at, name in enumerate(columns) if name not in _TOLD_BEFORE]
+    tables.show_table(
+        [columns[at] for at in kept],
+        [[row[at] for at in kept] for row in rows],
+        empty="There are no cells.",
+    )

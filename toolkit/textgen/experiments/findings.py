@@ -39,8 +39,7 @@ def findings(
         _cell(c, courses[c.label], contest.tuned.get(c.label), runs, target, seeds)
         for c in contenders
     ]
-    equal = next((course for course in courses.values() if course.steps), None)
-    steps = (equal.steps or {})[SYMBOLS] if equal else 0
+    equal = max((cell[SYMBOLS] for cell in cells), key=lambda reached: int(reached["steps"]))
     found: dict[str, Any] = {
         "format": 1,
         "name": name,
@@ -53,10 +52,7 @@ def findings(
         "unit": _UNITS.get(corpus.tokenizer_name, "symbol"),
         "parameters": target,
         "budgets": {
-            SYMBOLS: {
-                "symbols": round(steps * equal.symbols_a_step) if equal else 0,
-                "steps": steps,
-            },
+            SYMBOLS: {"symbols": equal["symbols"], "steps": equal["steps"]},
             TIME: {"seconds": plan["seconds"]},
         },
         "trials": terms.trials,
@@ -158,9 +154,10 @@ def _reached(budget: str, course: Course, own: Sequence[Mapping[str, Any]]) -> d
     counted = [run for run in own if budget in run["budgets"]]
     whole = [run for run in counted if run["state"] == COMPLETE]
     steps = (course.steps or {}).get(budget, 0)
+    shown = [run["symbols"] for run in whole] or [steps * course.symbols_a_step]
     found: dict[str, Any] = {
         "steps": steps,
-        "symbols": round(steps * course.symbols_a_step),
+        "symbols": round(statistics.fmean(shown)),
         "runs": len(whole),
         "states": dict(Counter(run["state"] for run in counted)),
         "seconds": statistics.fmean(run["seconds"] for run in whole) if whole else None,

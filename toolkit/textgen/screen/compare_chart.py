@@ -39,15 +39,18 @@ def draw(found: Mapping[str, Any], budget: str) -> dict[str, bytes]:
     """The validation loss of each cell in the runs of one budget, over what is equal by it:
     ``symbols`` or ``time``; as ``svg`` and as ``pdf``."""
     with _quietly():
-        from matplotlib import rc_context, rcParams
+        from matplotlib import rc_context, rcdefaults, rcParams
         from matplotlib.figure import Figure
+        from matplotlib.ticker import EngFormatter
 
     with _quietly(), rc_context():
+        rcdefaults()  # what a user has set for other plots is not for these
         rcParams.update(_LOOKS)
         figure = Figure(figsize=_INCHES, layout="constrained")
         axes = figure.add_subplot()
         for number, cell in enumerate(found["cells"]):
             _draw_cell(axes, number, cell, _curves(found, cell, budget))
+        axes.xaxis.set_major_formatter(EngFormatter())
         axes.set_xlabel(_AXES[budget])
         axes.set_ylabel(f"validation loss, nats per {found['unit']}")
         axes.set_title(_plain(f"{found['corpus']['name']}: equal {budget}"), loc="left")
