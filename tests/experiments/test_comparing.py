@@ -296,6 +296,7 @@ def test_what_another_process_holds_is_left_to_it_and_waited_for(compare, monkey
         ({"cell_options": {"rnn": {"a": 1}}}, "rnn, which is not compared"),
         ({"cell_options": {"gru": {"a": 1}}}, "has no options"),
         ({"seeds": 2}, "nothing of chance"),
+        ({"seed": 2**63 - 3}, "seed"),
         ({"trials": 0}, "one trial at least"),
         ({"parameters": 900}, "Both the number of parameters"),
         ({"steps": 5, "epochs": 1}, "given together"),

@@ -85,7 +85,6 @@ def compare_corpus(
     labels = [contender.label for contender in contenders]
     place = folder / COMPARISONS / (name or base_name(corpus.name, "-".join(labels)))
     device = choose_device(build_settings(settings).device)
-
     observer = observer or CompareObserver()
 
     def plan() -> dict[str, Any]:
@@ -180,7 +179,9 @@ def _terms(
     require_held_back(corpus)
     split_ranges(corpus, "test")
     first = built.seed + 1  # the trials have the seed itself
-    return Terms(corpus, settings, given, trials if given else 0, range(first, first + seeds))
+    counted = range(first, first + seeds)
+    build_settings({**settings, "seed": counted[-1]})
+    return Terms(corpus, settings, given, trials if given else 0, counted)
 
 
 def _described(

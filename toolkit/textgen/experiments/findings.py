@@ -15,7 +15,9 @@ from textgen.experiments.comparison_folder import read_result
 from textgen.experiments.contenders import BUDGETS, SYMBOLS, TIME, Contender, Course
 from textgen.experiments.contest import COMPLETE, FAILED, Contest, Terms, Tuned
 from textgen.experiments.sentences import excluded, plus_minus, sentences
+from textgen.experiments.space import OWN
 from textgen.experiments.student import Estimate, estimate, p_value
+from textgen.training.settings import build_settings, settings_dict
 
 _UNITS = {"characters": "character", "bytes": "byte", "words": "word"}
 """What a symbol is, by the tokenizer."""
@@ -58,7 +60,11 @@ def findings(
         "trials": terms.trials,
         "varied": dict(terms.vary),
         "seeds": list(terms.seeds),
-        "settings": dict(terms.settings),
+        "settings": {
+            name: value
+            for name, value in settings_dict(build_settings(terms.settings)).items()
+            if name not in {"hidden_size", "seed", *OWN, *terms.vary}
+        },
         "machine": plan["machine"],
         "reference": contenders[0].label,
         "cells": cells,
