@@ -10,7 +10,12 @@ import click
 
 from textgen.commands.parameters import assignments, json_option, with_registry
 from textgen.commands.sweep import read_varied
-from textgen.commands.train import corpus_options, read_corpus_options, settings_options
+from textgen.commands.train import (
+    corpus_options,
+    optimizer_option,
+    read_corpus_options,
+    settings_options,
+)
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.options import describe
 from textgen.experiments.space import DEFAULT_SPACE, OWN, STEPS
@@ -82,6 +87,7 @@ class Amount(click.ParamType):
 )
 @click.option("--name", help="The comparison's name; <corpus>-<cell>-<cell> when left out.")
 @settings_options
+@optimizer_option
 @corpus_options
 @json_option
 @with_registry
@@ -95,6 +101,7 @@ def command(
     trials: int,
     vary: tuple[str, ...],
     name: str | None,
+    optimizer_option: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -130,6 +137,7 @@ def command(
             packed,
             cells=[word.strip() for word in cells.split(",") if word.strip()],
             cell_options=_by_cell(cell_option),
+            optimizer_options=assignments(optimizer_option, "--optimizer-option"),
             parameters=parameters,
             seeds=seeds,
             trials=trials,

@@ -11,8 +11,11 @@ from typing import Any
 
 import torch
 
+from textgen import runs
+from textgen.chosen import Chosen
 from textgen.contracts.cell import Cell
 from textgen.contracts.errors import UserError
+from textgen.contracts.optimizer import Optimizer
 from textgen.contracts.options import NoOptions
 from textgen.corpus.packed import PackedCorpus
 from textgen.experiments.compare_events import CompareObserver, Measuring, Opened
@@ -63,6 +66,7 @@ def compare_corpus(
     cell_options: Mapping[str, Mapping[str, Any]],
     vary: Mapping[str, str | Sequence[Any]],
     settings: Mapping[str, Any],
+    optimizer_options: Mapping[str, Any],
     parameters: int | None,
     trials: int,
     seeds: int,
@@ -79,7 +83,8 @@ def compare_corpus(
         )
     settings, budgets = _split_budgets(settings)
     contenders = read_contenders(cells, cell_options, registry)
-    terms = _terms(corpus, settings, vary, trials, seeds)
+    optimizer = runs.choose_optimizer(settings.get("optimizer"), optimizer_options, registry)
+    terms = _terms(corpus, settings, optimizer_options, optimizer, vary, trials, seeds)
     if name is not None:
         check_name(name, "comparison")
     labels = [contender.label for contender in contenders]
@@ -89,7 +94,9 @@ def compare_corpus(
 
     def plan() -> dict[str, Any]:
         observer.on_compare(Measuring())
-        courses, seconds = plan_courses(contenders, corpus, settings, budgets, parameters)
+        courses, seconds = plan_courses(
+            contenders, corpus, settings, optimizer, budgets, parameters
+        )
         return {
             "parameters": parameters or courses[0].parameters,
             "seconds": seconds,
@@ -98,7 +105,7 @@ def compare_corpus(
         }
 
     opened = ComparisonFolder(place)
-    described = _described(terms, contenders, budgets, parameters, device)
+    described = _described(terms, contenders, optimizer, budgets, parameters, device)
     planned, joined = opened.open(described, plan)
     courses = {values["label"]: Course(**values) for values in planned["courses"]}
     contest = Contest(opened, contenders, courses, terms, registry, observer)
@@ -151,6 +158,8 @@ def _split_budgets(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
 def _terms(
     corpus: PackedCorpus,
     settings: Mapping[str, Any],
+    optimizer_options: Mapping[str, Any],
+    optimizer: Chosen[Optimizer],
     vary: Mapping[str, str | Sequence[Any]],
     trials: int,
     seeds: int,
@@ -172,7 +181,8 @@ def _terms(
             )
     given = dict(vary) or {n: DEFAULT_SPACE[n] for n in VARIED if n not in settings}
     if given:
-        space = read_space(given, NoOptions, settings)
+        fixed = [*settings, *(f"optimizer.{name}" for name in optimizer_options)]
+        space = read_space(given, NoOptions, fixed, optimizer.plugin.Options)
         given = {varied.name: varied.values or varied.typed().partition("=")[2] for varied in space}
     built = build_settings(settings)
     corpus.require(built.sequence_length)
@@ -181,12 +191,13 @@ def _terms(
     first = built.seed + 1  # the trials have the seed itself
     counted = range(first, first + seeds)
     build_settings({**settings, "seed": counted[-1]})
-    return Terms(corpus, settings, given, trials if given else 0, counted)
+    return Terms(corpus, settings, optimizer_options, given, trials if given else 0, counted)
 
 
 def _described(
     terms: Terms,
     contenders: Sequence[Contender],
+    optimizer: Chosen[Optimizer],
     budgets: Mapping[str, float],
     parameters: int | None,
     device: torch.device,
@@ -197,6 +208,7 @@ def _described(
         "format": 1,
         "corpus": {"name": corpus.name, "sha256": corpus.sha256, **made_as(corpus)},
         "cells": [contender.described() for contender in contenders],
+        "optimizer": optimizer.described(),
         "budgets": dict(budgets),
         "parameters": parameters,
         "vary": {n: w if isinstance(w, str) else list(w) for n, w in terms.vary.items()},

@@ -10,14 +10,16 @@ from functools import partial
 from typing import Any
 
 from textgen import runs
+from textgen.chosen import Chosen
 from textgen.contracts.cell import Cell
 from textgen.contracts.errors import PluginError, TextgenError, UserError
+from textgen.contracts.optimizer import Optimizer
 from textgen.contracts.options import options_dict
 from textgen.corpus.packed import PackedCorpus
 from textgen.experiments.kernels import kernel_path
 from textgen.experiments.sizing import Size, size_at, solve
 from textgen.registry import Registry
-from textgen.training.device import choose_device, choose_precision, synchronize
+from textgen.training.device import choose_device, choose_precision
 from textgen.training.learner import Learner
 from textgen.training.network import Network, build_network
 from textgen.training.plan import seconds_a_step, steps_in
@@ -107,6 +109,7 @@ def plan_courses(
     contenders: Sequence[Contender],
     corpus: PackedCorpus,
     settings: Mapping[str, Any],
+    optimizer: Chosen[Optimizer],
     budgets: Mapping[str, float],
     parameters: int | None,
 ) -> tuple[list[Course], float]:
@@ -127,7 +130,7 @@ def plan_courses(
         courses[label] = Course(label, **asdict(size))
         try:
             wide = {**settings, "hidden_size": size.hidden_size}
-            pace = _Pace(runs.Setup(corpus, contender.chosen, build_settings(wide)))
+            pace = _Pace(runs.Setup(corpus, contender.chosen, build_settings(wide), optimizer))
             courses[label] = pace.plan(courses[label], budgets)
         except Exception as error:  # whatever a plugin's cell may raise
             courses[label] = replace(courses[label], failure=told(error))
@@ -144,7 +147,7 @@ class _Pace:
     def __init__(self, setup: runs.Setup) -> None:
         settings = setup.settings
         network = runs.fresh_network(setup).to(choose_device(settings.device)).train()
-        self._learner = Learner(network, setup.corpus, settings)
+        self._learner = Learner(network, setup.corpus, settings, setup.optimizer)
         self._precision = choose_precision(
             settings.precision, self._learner.device, partial(self._learner.step, 0.0)
         )
@@ -165,13 +168,8 @@ class _Pace:
 
     def seconds(self, least: float) -> float:
         """Of a step, in the mean of as many as ``least`` seconds take, and one at least."""
-        device = self._learner.device
-
-        def step(precision: str) -> None:
-            self._learner.step(0.0, precision)
-            synchronize(device)
-
-        return seconds_a_step(step, device, self._precision, None, least)
+        step = partial(self._learner.step, 0.0, self._precision)
+        return seconds_a_step(step, self._learner.device, None, least)
 
 
 def told(error: BaseException) -> str:

@@ -28,6 +28,7 @@ from textgen.experiments.compare_events import (
 )
 from textgen.experiments.comparison_folder import ComparisonFolder, read_result, write_result
 from textgen.experiments.contenders import BUDGETS, SYMBOLS, Contender, Course, told
+from textgen.experiments.space import split_optimizer
 from textgen.experiments.study import Study, TrialRecord
 from textgen.experiments.sweep import begin_sweep
 from textgen.experiments.trials import (
@@ -80,6 +81,7 @@ class Terms:
     corpus: PackedCorpus
     settings: Mapping[str, Any]
     """Of all trainings, but for budget, width, seed and what is varied."""
+    optimizer_options: Mapping[str, Any]
     vary: Mapping[str, str | Sequence[Any]]
     trials: int
     """Of each cell; none where nothing is varied."""
@@ -204,6 +206,7 @@ class Contest:
             self._terms.corpus,
             cell=contender.cell,
             cell_options=contender.options,
+            optimizer_options=self._terms.optimizer_options,
             vary=self._terms.vary,
             settings=self._settings(course) | {"steps": (course.steps or {})[SYMBOLS]},
             trials=self._terms.trials,
@@ -228,7 +231,12 @@ class Contest:
         try:
             setup = self._setup(training, tuned)
             trainer = Trainer(
-                setup.corpus, runs.fresh_network(setup), setup.settings, run, self._observer
+                setup.corpus,
+                runs.fresh_network(setup),
+                setup.settings,
+                setup.optimizer,
+                run,
+                self._observer,
             )
             if resumed:
                 trainer.resume()
@@ -249,9 +257,15 @@ class Contest:
 
     def _setup(self, training: Training, tuned: Tuned) -> runs.Setup:
         settings = self._settings(self._courses[training.contender.label])
+        settings, of_optimizer = split_optimizer({**settings, **tuned.settings})
+        optimizer = runs.choose_optimizer(
+            settings.get("optimizer"),
+            {**self._terms.optimizer_options, **of_optimizer},
+            self._registry,
+        )
         counted = {"steps": training.steps, "seed": training.seed, "sample_every": _NEVER}
-        built = build_settings({**settings, **tuned.settings, **counted})
-        return runs.Setup(self._terms.corpus, training.contender.chosen, built)
+        built = build_settings({**settings, **counted, "optimizer": optimizer.name})
+        return runs.Setup(self._terms.corpus, training.contender.chosen, built, optimizer)
 
     def _result(self, trained: TrainedRun, run: RunFolder) -> dict[str, Any] | None:
         """What is written down of a training; None where it has not come to its end.

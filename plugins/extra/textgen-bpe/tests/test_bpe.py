@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from textgen_bpe import BytePairOptions, BytePairs
 
 import textgen
 from textgen.conformance.check_tokenizer import check_round_trip, check_safe_cut, check_tokenizer
 from textgen.contracts.reader import Document
 from textgen.registry import discover
+from textgen_bpe import BytePairOptions, BytePairs
 
 TEXT = "".join(
     f"{who}:\n{what} the {thing}, and {what.lower()} it {how} in {year}.\n\n"

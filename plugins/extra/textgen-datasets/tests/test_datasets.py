@@ -13,9 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather, ipc
-from textgen_datasets.arrow import Arrow
-from textgen_datasets.parquet import Parquet
-from textgen_datasets.rows import BATCH_BYTES
 
 import textgen
 from textgen import cli, sources
@@ -23,6 +20,9 @@ from textgen.conformance.check_reader import check_reader
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import build_options
 from textgen.registry import discover
+from textgen_datasets.arrow import Arrow
+from textgen_datasets.parquet import Parquet
+from textgen_datasets.rows import BATCH_BYTES
 
 TABLE = pa.table(
     {

@@ -6,12 +6,12 @@ import json
 import socket
 
 import pytest
-from textgen_datasets.hub import Hub
 
 import textgen
 from textgen.conformance.check_reader import check_reader
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import build_options
+from textgen_datasets.hub import Hub
 
 datasets = pytest.importorskip("datasets")
 

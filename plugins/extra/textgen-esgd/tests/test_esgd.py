@@ -7,10 +7,10 @@ import sys
 
 import pytest
 import torch
-from textgen_esgd import ESGD, Options
 
 import textgen
 from textgen.api import verify_resume
+from textgen_esgd import ESGD, Options
 
 SMALL = {"hidden_size": 12, "batch_size": 4, "sequence_length": 12, "precision": "float32"}
 

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from textgen_guided import Guided
-from textgen_guided.positions import NEVER, _distances, find_positions
 
 import textgen
 from textgen.conformance.check_sampler import check_sampler
@@ -22,6 +20,8 @@ from textgen.contracts.errors import UserError
 from textgen.contracts.options import build_options
 from textgen.contracts.tokenizer import Vocabulary
 from textgen.registry import discover
+from textgen_guided import Guided
+from textgen_guided.positions import NEVER, _distances, find_positions
 
 LETTERS = (b"", *(c.encode() for c in "ab1 \n\u00e9\u65e5"))
 """A symbol a character."""

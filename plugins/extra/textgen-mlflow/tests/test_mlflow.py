@@ -8,9 +8,9 @@ import sys
 
 import pytest
 from mlflow import MlflowClient
-from textgen_mlflow import MLflow, Options
 
 from textgen.contracts.tracker import RunFacts
+from textgen_mlflow import MLflow, Options
 
 
 @pytest.fixture(autouse=True)

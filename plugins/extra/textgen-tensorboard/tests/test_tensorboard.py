@@ -13,11 +13,11 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import (
     EventAccumulator as Accumulator,
 )
 from tensorboard.util.tensor_util import make_ndarray
-from textgen_tensorboard import Options, TensorBoard
 
 import textgen
 from textgen.contracts.tracker import RunFacts
 from textgen.training.observer import Observer, Progress
+from textgen_tensorboard import Options, TensorBoard
 
 SMALL = {"hidden_size": 8, "batch_size": 4, "sequence_length": 12, "precision": "float32"}
 
