@@ -9,7 +9,6 @@ where a row is not. RMSProp's root of the mean squared gradient is a biased esti
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -35,7 +34,8 @@ class EquilibratedSteps(torch.optim.Optimizer):
         self._every = every
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
+    def step(self, closure: Any = None) -> Any:
+        """One step, of the gradients that are there; there is no closure to call."""
         done = self.param_groups[0]["steps"]
         if done < self._every or done % self._every == 0:
             self._estimate()
