@@ -200,7 +200,7 @@ def test_an_interrupted_comparison_tells_what_it_found_and_goes_on(compare):
     done = compare(**FIXED, observer=Interrupt())
     assert signal.getsignal(signal.SIGINT) is handler
     assert done.interrupted == signal.SIGINT and not done.found["finished"]
-    assert len(done.found["runs"]) == 2
+    assert len(done.found["runs"]) == 2 and done.found["sentences"] == []
     assert "Unfinished" in (done.folder / "report.html").read_text()
     seen = Remember()
     done = compare(**FIXED, observer=seen)

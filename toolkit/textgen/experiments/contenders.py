@@ -30,9 +30,9 @@ SYMBOLS, TIME = "symbols", "time"
 BUDGETS = (SYMBOLS, TIME)
 """What is equal for all cells."""
 
-_ROUNDS = 3
+_ROUNDS = 5
 """In which every cell's speed is measured, so that a disturbance does not meet one cell alone."""
-_SECONDS = 1.0
+_SECONDS = 0.6
 """For how long in each, at most; never more than a twentieth of the budget in all."""
 
 

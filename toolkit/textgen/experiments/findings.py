@@ -71,7 +71,8 @@ def findings(
         "differences": _differences(runs, [c.label for c in contenders]),
         "runs": runs,
     }
-    return found | {"sentences": sentences(found), "excluded": excluded(found)}
+    told = sentences(found) if found["finished"] else []  # what is half done tells nothing yet
+    return found | {"sentences": told, "excluded": excluded(found)}
 
 
 def _runs(contest: Contest) -> list[dict[str, Any]]:
