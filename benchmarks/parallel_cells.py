@@ -119,6 +119,8 @@ def main() -> None:
         count = parameters(case)
         found.append({"cell": case.cell, "size": size, "parameters": count})
         sizes.add_row(case.cell, size, f"{count['all']:,}", f"{count['cells']:,}")
+    console = Console(width=140)
+    console.print(sizes)
     table = Table("symbols a step", *(case.cell for case in cases), box=box.SIMPLE)
     for length in arguments.lengths:
         timed = [replace(c, settings=replace(c.settings, sequence_length=length)) for c in cases]
@@ -131,8 +133,7 @@ def main() -> None:
             for one in measured
         )
         table.add_row(f"{length} x {arguments.batch_size}", *shown)
-    Console(width=140).print(
-        sizes,
+    console.print(
         f"Symbols a second in training on {arguments.device} (times the first cell; precision), "
         f"{processor()}",
         table,
