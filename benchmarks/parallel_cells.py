@@ -30,6 +30,7 @@ import textgen
 from textgen.corpus.packed import PackedCorpus
 from textgen.training.device import synchronize
 from textgen.training.learner import Learner
+from textgen.training.plan import Plan
 from textgen.training.settings import Settings
 from training import Case
 
@@ -59,10 +60,10 @@ def of_size(case: Case, wanted: int) -> Case:
     return of_width(case, round((root - linear) / (2 * square)))
 
 
-def learning(learner: Learner, precision: str) -> Callable[[int], None]:
+def learning(learner: Learner, plan: Plan) -> Callable[[int], None]:
     def run(turns: int) -> None:
         for _ in range(turns):
-            learner.step(1e-3, precision)
+            learner.step(1e-3, plan.precision)
         synchronize(learner.device)
 
     return run
@@ -75,9 +76,9 @@ def speeds(cases: list[Case], repeats: int, seconds: float) -> list[dict[str, An
     symbols = cases[0].settings.batch_size * cases[0].settings.sequence_length
     found = take_turns(runs, repeats, seconds)
     return [
-        {"cell": case.cell, "length": case.settings.sequence_length, "precision": precision,
+        {"cell": case.cell, "length": case.settings.sequence_length, "precision": plan.precision,
          "symbols a second": speed.median * symbols, "rounds": speed.times(symbols).repeats}
-        for case, (_, precision), speed in zip(cases, learners, found, strict=True)
+        for case, (_, plan), speed in zip(cases, learners, found, strict=True)
     ]  # fmt: skip
 
 

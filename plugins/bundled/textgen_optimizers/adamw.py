@@ -21,7 +21,7 @@ TEXTGEN_CONTRACT = 1
 class Options:
     beta1: float = option(0.9, "decay of the gradient's mean", minimum=0, below=1)
     beta2: float = option(0.99, "decay of its square's mean", minimum=0, below=1)
-    weight_decay: float = option(0.0, "decay of the weights towards zero", minimum=0)
+    weight_decay: float = option(0.1, "decay of the weights towards zero", minimum=0)
 
 
 class AdamW(Optimizer):
