@@ -2,8 +2,9 @@
 
     python plugins/extra/imports.py [FOLDER]
 
-Of ours a plugin imports ``textgen.contracts`` and its own package; its tests may import the
-conformance kit, too, and what ``import textgen`` offers to everyone.
+Of ours a plugin imports ``textgen.contracts`` and its own package. Its tests may import the
+conformance kit, too, what ``import textgen`` offers to everyone and what those functions take, and
+what finds plugins and runs commands.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from pathlib import Path
 import textgen
 
 PLUGIN = ("textgen.contracts",)
-TESTS = (*PLUGIN, "textgen.conformance", *(f"textgen.{name}" for name in textgen.__all__))
+TESTS = (
+    *PLUGIN,
+    *(f"textgen.{name}" for name in textgen.__all__),
+    *("textgen.conformance", "textgen.registry", "textgen.sources", "textgen.cli"),
+    "textgen.training.observer",
+)
 
 
 def broken(distribution: Path) -> Iterator[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         score_split,
         sweep,
         train,
+        verify_resume,
     )
     from textgen.runs import Run
     from textgen.runtime.wanted import Wanted
@@ -37,6 +38,7 @@ __all__ = [
     "score_split",
     "sweep",
     "train",
+    "verify_resume",
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import textgen
-from textgen.api import verify_resume
+from textgen import verify_resume
 from textgen_esgd import ESGD, Options
 
 SMALL = {"hidden_size": 12, "batch_size": 4, "sequence_length": 12, "precision": "float32"}
