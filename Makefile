@@ -53,7 +53,7 @@ extras: $(VENV)/dev.ready ## wheels of all in plugins/extra, tested in a clean e
 	$(WHEEL) --wheel-dir $(EXTRAS)/toolkit .
 	$(WHEEL) --wheel-dir $(EXTRAS)/wheels $(dir $(wildcard plugins/extra/*/pyproject.toml))
 	$(EXTRAS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  "$$(echo $(EXTRAS)/toolkit/*.whl)[test]" $(EXTRAS)/wheels/*.whl
+	  "$$(echo $(EXTRAS)/toolkit/*.whl)[test]" $$(printf '%s[test] ' $(EXTRAS)/wheels/*.whl)
 	OMP_NUM_THREADS=1 $(EXTRAS)/bin/python -m pytest -n $(WORKERS) --dist loadscope \
 	  --import-mode importlib plugins/extra/*/tests
 

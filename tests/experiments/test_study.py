@@ -13,6 +13,7 @@ SPACE = read_space({"learning_rate": "1e-3..1e-1:log", "layers": "1,2"}, NoOptio
 DESCRIBED = {
     "corpus": {"name": "verses", "sha256": "0123456789"},
     "cell": ["lstm"],
+    "optimizer": ["adamw", "beta2=0.99"],
     "varied": [v.typed() for v in SPACE],
     "sampler": "random",
     "pruner": "median",

@@ -16,12 +16,12 @@ from textgen import runs
 from textgen.contracts.errors import UserError
 from textgen.registry import discover
 from textgen.training.checkpoint import load_weights
+from textgen.training.feeding import IGNORED
 from textgen.training.network import Network, Scanned
 from textgen.training.objective import Objective
 from textgen.training.regularisation import Regularisation
 from textgen.training.run_folder import RunFolder
 from textgen.training.stacking import Stacking
-from textgen.training.streams import IGNORED
 
 T, B, V, H = 6, 3, 7, 8
 CELLS = {name: discover().load("cell", name) for name in ("rnn", "lstm", "gru")}

@@ -136,7 +136,7 @@ def test_a_training_that_does_not_begin_is_not_told(verses, tmp_path):
 
 
 EVENTS = [
-    Started(Path("it"), "LSTM", 1, "cpu", "float32", 2, 0, 1, 1, 0),
+    Started(Path("it"), "LSTM", 1, "cpu", "float32", "fast", 2, 0, 1, 1, 0),
     Progress(1, 2, 1.5, 0.1, 100.0, 1.0, 1.0, 10, 0.5),
     Sampled(1, "a text"),
     Saved(1),

@@ -68,7 +68,7 @@ class Record:
         if padding >= 0.005:
             notices.append(f"Documents of differing length: {padding:.1%} of a step is padding.")
         scan = "graphs" if plan.graphs else "steps" if network.looped else "fast"
-        if scan != "fast":
+        if scan != "fast" and not network.one_by_one:  # of which the learner tells
             notices.append(_SLOW[scan])
         self._observer.on(
             Started(
