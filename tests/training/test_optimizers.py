@@ -227,6 +227,14 @@ def test_runs_of_the_second_format_have_options_among_their_settings(name, optio
     assert setup.settings.optimizer == name
 
 
+def test_runs_from_before_weights_decayed_go_on_without(described):
+    def early(told):
+        del told["optimizer"]
+        return told | {"format": 2, "settings": told["settings"] | {"optimizer": "adamw"}}
+
+    assert described(early).optimizer.options.weight_decay == 0.0
+
+
 def test_a_preset_has_options_for_its_own_optimizer_alone():
     preset = find_preset("char-rnn")
     assert preset.options_of("rmsprop") == {"alpha": 0.95}

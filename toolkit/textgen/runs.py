@@ -173,6 +173,7 @@ def _of_this_format(described: Mapping[str, Any]) -> dict[str, Any]:
         name = settings.get("optimizer", Settings.optimizer)
         names = _OPTIMIZERS_OF_FORMAT_2.get(name, {})
         options = {option: settings[old] for option, old in names.items() if old in settings}
+        options.setdefault("weight_decay", 0.0)  # which AdamW did not have by itself
         optimizer = {"name": name, "options": options, "distribution": DISTRIBUTION}
         for old in ("beta1", "beta2", "momentum", "weight_decay"):
             settings.pop(old, None)
