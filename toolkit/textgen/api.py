@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textgen import shelf
-from textgen.contracts.errors import PluginError, TextgenError, UserError
+from textgen.contracts.errors import PluginError, UserError
+from textgen.needs import need_comparing, need_sweeping, need_training
 from textgen.registry import Registry, discover
 from textgen.storage import copy, write_text
 
@@ -504,30 +505,3 @@ def open_or_default(
         if notify:
             notify(f"{error.problem} Training on {OFFLINE_CORPUS} instead.")
         return open_corpus(OFFLINE_CORPUS, registry=registry, **given)
-
-
-def need_training() -> None:
-    """Raises TextgenError with the line that installs it where the training extra is missing."""
-    _need("Training", ("torch", "safetensors", "onnxscript"), "train")
-
-
-def need_sweeping() -> None:
-    """The same of the extra of sweeps, which train too."""
-    _need("A sweep", ("torch", "safetensors", "onnxscript", "optuna"), "train,sweep")
-
-
-def need_comparing() -> None:
-    """The same of the extras of comparisons, which sweep too."""
-    modules = ("torch", "safetensors", "onnxscript", "optuna", "matplotlib")
-    _need("A comparison", modules, "train,compare")
-
-
-def _need(what: str, modules: Sequence[str], extra: str) -> None:
-    import importlib.util
-
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    if missing:
-        raise TextgenError(
-            f"{what} needs {', '.join(missing)}, which this Python does not have.",
-            f'Install it: pip install "textgen-toolkit[{extra}]"',
-        )

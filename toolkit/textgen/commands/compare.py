@@ -20,6 +20,7 @@ from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.options import describe
 from textgen.experiments.space import DEFAULT_SPACE, OWN, STEPS
 from textgen.experiments.usual import CELLS, LEAST_SEEDS, SEEDS, TRIALS, VARIED
+from textgen.needs import need_comparing
 from textgen.training.settings import Settings
 
 NOT_COMPARED = {*OWN, "tie_weights"}
@@ -114,7 +115,7 @@ def command(
     """
     from textgen import api
 
-    api.need_comparing()
+    need_comparing()
     from textgen.commands.compare_report import CompareReport
     from textgen.screen import console
     from textgen.screen.progress_view import ProgressView

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 from textgen.commands.sweep_report import in_words
+from textgen.commands.trainings_view import TrainingsView
 from textgen.experiments.compare_events import (
     Chosen,
     CompareEvent,
@@ -27,35 +27,21 @@ from textgen.experiments.sentences import TOLERANCE
 from textgen.experiments.trials import TrialBegun
 from textgen.screen import console, figures, tables
 from textgen.screen.compare_tables import cell_rows
-from textgen.screen.sweep_view import SweepView
-from textgen.training.observer import Evaluated, Event, Progress, Started
 
 _TOLD_BEFORE = ("units", "parameters", "precision", "symbols/s")
 """Columns for which a terminal has no room; the first lines have said them."""
 
 
-class CompareReport(CompareObserver):
+class CompareReport(TrainingsView, CompareObserver):
     """Hands the events to the screen; the table at the end goes to standard output."""
 
     def __init__(self) -> None:
-        self._view = SweepView()
-        self._noticed = False
+        super().__init__()
         self._trials = self._runs = 0
         self._best: dict[str, float] = {}
         """The lowest loss of the trials, by cell."""
         self._reached: dict[str, list[float]] = {}
         """Losses of the runs in equal symbols, by cell."""
-
-    def __enter__(self) -> CompareReport:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._view.close()
 
     def on_compare(self, event: CompareEvent) -> None:
         if isinstance(event, Measuring):
@@ -75,24 +61,6 @@ class CompareReport(CompareObserver):
             self._run_ended(event)
         elif isinstance(event, Waiting):
             console.show_notice("All that is left runs in other processes; waiting for them.")
-
-    def on(self, event: Event) -> None:
-        if isinstance(event, Started) and not self._noticed:
-            self._noticed = True
-            for notice in event.notices:
-                console.show_notice(notice)
-        elif isinstance(event, Progress):
-            self._view.progress(
-                step=event.step,
-                steps=event.steps,
-                loss=event.loss,
-                speed=event.characters_per_second,
-                seconds=event.seconds,
-                seconds_left=event.seconds_left,
-                epoch=event.epoch,
-            )
-        elif isinstance(event, Evaluated) and event.held_back:
-            self._view.evaluated(event.held_back.nats)
 
     def _of_trial(self, event: OfTrial) -> None:
         if isinstance(event.event, TrialBegun):

@@ -28,6 +28,7 @@ from textgen.experiments.space import (
     split_cell,
     split_optimizer,
 )
+from textgen.needs import need_sweeping
 from textgen.training.settings import BUDGETS, CHOSEN, Settings
 
 NOT_OF_TRAIN = {"vary", "trials", "sampler", "pruner", "name", "as_json"}
@@ -97,7 +98,7 @@ def command(
     """
     from textgen import api
 
-    api.need_sweeping()
+    need_sweeping()
     from textgen.commands.sweep_report import SweepReport
     from textgen.screen import console
     from textgen.screen.progress_view import ProgressView

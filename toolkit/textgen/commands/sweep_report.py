@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
+from textgen.commands.trainings_view import TrainingsView
 from textgen.experiments.space import as_typed
 from textgen.experiments.study import TrialRecord
 from textgen.experiments.sweep import Sweep
 from textgen.experiments.trials import Begun, SweepEvent, SweepObserver, TrialBegun, TrialEnded
 from textgen.screen import console, figures, tables
-from textgen.screen.sweep_view import SweepView
-from textgen.training.observer import Evaluated, Event, Progress, Started
 
 
-class SweepReport(SweepObserver):
+class SweepReport(TrainingsView, SweepObserver):
     """Hands the events to the screen; the table at the end goes to standard output."""
-
-    def __init__(self) -> None:
-        self._view = SweepView()
-        self._noticed = False
-
-    def __enter__(self) -> SweepReport:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._view.close()
 
     def on_sweep(self, event: SweepEvent) -> None:
         if isinstance(event, Begun):
@@ -41,24 +24,6 @@ class SweepReport(SweepObserver):
             self._view.trial(event.number, in_words(event.settings))
         elif isinstance(event, TrialEnded):
             self._view.ended(_ended(event.trial), _best(event.best))
-
-    def on(self, event: Event) -> None:
-        if isinstance(event, Started) and not self._noticed:
-            self._noticed = True
-            for notice in event.notices:
-                console.show_notice(notice)
-        elif isinstance(event, Progress):
-            self._view.progress(
-                step=event.step,
-                steps=event.steps,
-                loss=event.loss,
-                speed=event.characters_per_second,
-                seconds=event.seconds,
-                seconds_left=event.seconds_left,
-                epoch=event.epoch,
-            )
-        elif isinstance(event, Evaluated) and event.held_back:
-            self._view.evaluated(event.held_back.nats)
 
     def summarize(self, sweep: Sweep, next_line: str, *, as_json: bool) -> None:
         """The table of all trials, the best one's figures, and what to type next."""

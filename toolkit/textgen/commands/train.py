@@ -10,6 +10,7 @@ import click
 from textgen.commands.parameters import assignments, json_option, parse_choice, with_registry
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import describe
+from textgen.needs import need_training
 from textgen.presets import PRESETS
 from textgen.training.settings import DEFAULT_MINUTES, Settings
 
@@ -146,7 +147,7 @@ def command(
     """
     from textgen import api
 
-    api.need_training()
+    need_training()
     from textgen.commands.training_report import report_of_rank, tell_verified
     from textgen.screen.progress_view import ProgressView
 

@@ -16,13 +16,13 @@ from textgen.contracts.errors import PluginError, TextgenError, UserError
 from textgen.contracts.optimizer import Optimizer
 from textgen.contracts.options import options_dict
 from textgen.corpus.packed import PackedCorpus
-from textgen.experiments.kernels import kernel_path
+from textgen.experiments.kernels import GRAPHS, kernel_path
 from textgen.experiments.sizing import Size, size_at, solve
 from textgen.registry import Registry
-from textgen.training.device import choose_device, choose_precision
+from textgen.training.device import choose_device
 from textgen.training.learner import Learner
 from textgen.training.network import Network, build_network
-from textgen.training.plan import seconds_a_step, steps_in
+from textgen.training.plan import make_plan, seconds_a_step, steps_in
 from textgen.training.run_folder import base_name
 from textgen.training.settings import build_settings
 
@@ -148,10 +148,10 @@ class _Pace:
         settings = setup.settings
         network = runs.fresh_network(setup).to(choose_device(settings.device)).train()
         self._learner = Learner(network, setup.corpus, settings, setup.optimizer)
-        self._precision = choose_precision(
-            settings.precision, self._learner.device, partial(self._learner.step, 0.0)
-        )
-        self._kernel = kernel_path(network, self._precision)
+        plan = make_plan(self._learner, replace(settings, steps=1), None)
+        network.use_graphs(plan.graphs)
+        self._precision = plan.precision
+        self._kernel = GRAPHS if plan.graphs else kernel_path(network, plan.precision)
         self.seconds(0.0)  # the first step sets kernels up
 
     def plan(self, course: Course, budgets: Mapping[str, float]) -> Course:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from textgen.contracts.cell import Cell
 from textgen.training.device import autocast
 from textgen.training.network import Network
 
@@ -18,6 +17,9 @@ OWN = "own scan"
 """All steps at once, or in a loop with a backward pass of its own: as the cell wrote it."""
 STEPS = "loop of steps"
 """One step after the other, through autograd."""
+
+GRAPHS = "loop of steps in CUDA graphs"
+"""The same, launched at once."""
 
 _FUSED = ("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn", "_lstm_mps")
 
@@ -42,8 +44,7 @@ class _Operators(TorchDispatchMode):
 
 def kernel_path(network: Network, precision: str) -> str:
     """How the network's cells are scanned in training, in this precision on its device."""
-    cell = network.stack()[0]
-    if network.regularisation.zoneout or type(cell).scan is Cell.scan:
+    if network.looped:
         return STEPS
     device = network.head.weight.device
     tokens = torch.zeros(2, 2, dtype=torch.int64, device=device)
