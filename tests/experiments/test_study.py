@@ -79,6 +79,23 @@ def test_what_a_killed_process_left_is_tried_again_and_what_lives_is_not(join):
     assert third.counted() == 2, "a killed trial does not count"
 
 
+def test_what_is_tried_again_changes_nothing_that_is_drawn_after_it(join, tmp_path):
+    straight = Study(tmp_path / "a", DESCRIBED, SPACE, sampler="random", pruner="none", seed=1)
+    expected = [straight.next(9) for _ in range(4)]
+    study, found = join(), []
+    for number in range(4):
+        trial = study.next(9)
+        if number == 1:
+            die(trial)
+            trial = study.next(9)
+        for _ in range(5):  # as often as one likes: it is not the trial's fault
+            if number == 2:
+                trial.end("interrupted")
+                trial = study.next(9)
+        found.append(trial)
+    assert [trial.settings for trial in found] == [trial.settings for trial in expected]
+
+
 def test_what_was_interrupted_is_tried_again_and_leaves_no_folder(join):
     study = join()
     trial = study.next(2)

@@ -160,6 +160,18 @@ def test_an_interrupted_sweep_tells_what_it_found_and_goes_on(sweep):
     assert sum(trial.state == "complete" for trial in found.trials) == 3
 
 
+def test_a_disk_that_fails_is_not_the_trials_fault(sweep, monkeypatch):
+    def full(path, values):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr("textgen.training.record.write_checkpoint", full)
+        sweep(trials=1)
+    found = sweep(trials=1)
+    assert [trial.state for trial in found.trials] == ["complete", "interrupted"]
+    assert found.trials[0].settings == found.trials[1].settings
+
+
 HANG = """
 import sys, time
 import textgen

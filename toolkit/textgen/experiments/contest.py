@@ -13,10 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from textgen import runs
-from textgen.contracts.errors import PluginError, TextgenError, UserError
+from textgen.contracts.errors import UserError
 from textgen.corpus.packed import PackedCorpus
 from textgen.experiments.compare_events import (
     Chosen,
@@ -36,6 +34,7 @@ from textgen.experiments.trials import (
     Task,
     TrialBegun,
     TrialEnded,
+    is_of_the_place,
     run_trials,
 )
 from textgen.interrupts import Interrupts
@@ -184,7 +183,7 @@ class Contest:
             try:
                 self._signal = run_trials(task, study, wanted, watch)
             except Exception as error:  # of the cell, which the study has written down
-                if _not_the_cells(error):
+                if is_of_the_place(error):
                     raise
         records = study.records()
         failed = [record.reason for record in records if record.state == FAILED]
@@ -247,7 +246,7 @@ class Contest:
         except DivergedError as error:
             result = {"state": DIVERGED, "reason": error.problem}
         except Exception as error:
-            if _not_the_cells(error):
+            if is_of_the_place(error):
                 raise
             result = {"state": FAILED, "reason": told(error)}
         if result is not None:
@@ -305,13 +304,6 @@ class _OfTrials(CompareObserver):
     def on_sweep(self, event: SweepEvent) -> None:
         if isinstance(event, (TrialBegun, TrialEnded)):
             self._observer.on_compare(OfTrial(self._label, event))
-
-
-def _not_the_cells(error: Exception) -> bool:
-    """Whether something else than the cell failed: a disk, or the study's file."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError, UserError, PluginError)):
-        return False
-    return isinstance(error, (OSError, TextgenError))
 
 
 def _no_trial(records: Sequence[TrialRecord]) -> str:

@@ -31,7 +31,7 @@ from textgen.training.run_folder import RunFolder
 
 SWEEPS = Path("sweeps")
 _TRIES = 3
-"""How often a trial is begun that is interrupted or killed."""
+"""How often a trial is begun whose process is killed, perhaps by what the trial asks for."""
 
 _REPEATED = "repeated"
 """How a trial ends that the sampler drew a second time: at once, and not told."""
@@ -130,13 +130,15 @@ class Study:
             left = [settings for settings in self.combinations if settings not in tried]
             if self.combinations and not left:
                 return None
-            # by the trial's number: processes that share a study must not draw the same
-            self._study.sampler = build_sampler(self._sampler, f"{self._seed} {len(trials)}")
+            # by its number among those drawn: processes that share a study must not draw the same,
+            # and what is tried again must not change what is drawn after it
+            drawn = sum(not trial.user_attrs.get("again") for trial in trials)
+            self._study.sampler = build_sampler(self._sampler, f"{self._seed} {drawn}")
             asked, settings = self._ask()
             if left and settings not in left:  # with the same seed it would end as it did
                 asked.set_user_attr("ended", {"state": _REPEATED})
                 self._study.tell(asked, state=TrialState.FAIL)
-                self._enqueue(random.Random(asked.number).choice(left), tries=1)
+                self._enqueue(random.Random(drawn).choice(left))
                 asked, settings = self._ask()
             return Trial(self, asked, settings)
 
@@ -157,7 +159,7 @@ class Study:
             asked.set_user_attr("ended", {"state": state, **told})
             self._study.tell(asked, loss, state=found)
             if again:
-                self._try_again(self._frozen(trial.number))
+                self._try_again(self._frozen(trial.number), killed=0)
             trial.release()
         return self.record(trial.number)
 
@@ -211,16 +213,17 @@ class Study:
             except UserError:  # its process is alive
                 continue
             self._study.tell(trial.number, state=TrialState.FAIL)
-            self._try_again(trial)
+            self._try_again(trial, killed=1)
             shutil.rmtree(folder.path, ignore_errors=True)
 
-    def _try_again(self, trial: FrozenTrial) -> None:
-        tries = trial.user_attrs.get("tries", 1)
-        if tries < _TRIES:
-            self._enqueue(trial.user_attrs.get("point", trial.params), tries=tries + 1)
+    def _try_again(self, trial: FrozenTrial, *, killed: int) -> None:
+        tries = trial.user_attrs.get("tries", 1) + killed
+        if tries <= _TRIES:
+            point = trial.user_attrs.get("point", trial.params)
+            self._enqueue(point, tries=tries, again=True)
 
-    def _enqueue(self, point: Mapping[str, Any], *, tries: int) -> None:
-        self._study.enqueue_trial(dict(point), user_attrs={"tries": tries, "point": dict(point)})
+    def _enqueue(self, point: Mapping[str, Any], **known: Any) -> None:
+        self._study.enqueue_trial(dict(point), user_attrs={"point": dict(point), **known})
 
     def _ask(self) -> tuple[optuna.Trial, dict[str, Any]]:
         asked = self._study.ask()

@@ -14,7 +14,7 @@ import torch
 
 from textgen import runs
 from textgen.contracts.cell import Cell
-from textgen.contracts.errors import UserError
+from textgen.contracts.errors import PluginError, TextgenError, UserError
 from textgen.contracts.options import options_dict
 from textgen.corpus.packed import PackedCorpus
 from textgen.experiments.space import Varied, as_typed, split_cell, split_optimizer
@@ -184,6 +184,13 @@ def run_trials(
         return interrupts.signal
 
 
+def is_of_the_place(error: BaseException) -> bool:
+    """Whether a disk or a file of the experiment's failed: that says nothing of what is trained."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError, UserError, PluginError)):
+        return False
+    return isinstance(error, (OSError, TextgenError))
+
+
 class _HopelessError(Exception):
     """The pruner has given the trial up."""
 
@@ -234,7 +241,8 @@ def _run(task: Task, trial: Trial, observer: SweepObserver) -> int | None:
         trial.end("interrupted", **watch.so_far)
         raise
     except BaseException as error:
-        trial.end("failed", **watch.so_far, reason=f"{type(error).__name__}: {error}")
+        state = "interrupted" if is_of_the_place(error) else "failed"
+        trial.end(state, **watch.so_far, reason=f"{type(error).__name__}: {error}")
         raise
     else:
         _end(trial, trained)
