@@ -341,11 +341,12 @@ def test_another_comparison_of_the_same_name_is_refused(compare):
     begun = compare(**FIXED, name="one", observer=Interrupt())
     before = (begun.folder / "comparison.json").read_bytes()
     for changes, said in [
-        ({"steps": 13}, "begun with other budgets"),
+        ({"steps": 13}, "begun with other budgets: steps 12 and not steps 13"),
         ({"parameters": 900, "hidden_size": None}, "begun with other parameters"),
         ({"seeds": 4}, "begun with other seeds: 3 and not 4"),
         ({"batch_size": 8}, "begun with batch_size 4, not 8"),
-        ({"cells": ["lstm", "rnn"]}, "begun with other cells"),
+        ({"cells": ["lstm", "rnn"]}, "begun with other cells: lstm, gru and not lstm, rnn"),
+        ({"optimizer": "adam"}, "begun with other optimizer: name adamw, .* and not name adam,"),
     ]:
         with pytest.raises(UserError, match=said):
             compare(**{**FIXED, "name": "one", **changes})

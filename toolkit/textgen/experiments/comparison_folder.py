@@ -99,9 +99,10 @@ def _refuse_another(name: str, begun: Mapping[str, Any], described: Mapping[str,
         theirs = begun.get(what)
         if what == "settings" or theirs == ours:
             continue
-        shown = " and not ".join(json.dumps(value, ensure_ascii=False) for value in (theirs, ours))
-        reason = f": {shown}" if len(shown) < 100 else ""
-        raise UserError(f"The comparison {name} was begun with other {what}{reason}.", remedy)
+        other, given = _in_words(theirs, ours)
+        raise UserError(
+            f"The comparison {name} was begun with other {what}: {other} and not {given}.", remedy
+        )
     for setting, value in plain["settings"].items():
         if begun["settings"].get(setting, value) != value:
             raise UserError(
@@ -109,3 +110,25 @@ def _refuse_another(name: str, begun: Mapping[str, Any], described: Mapping[str,
                 f"not {value}.",
                 remedy,
             )
+
+
+def _in_words(theirs: Any, ours: Any) -> tuple[str, str]:
+    """Two values that differ, as far as they do."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        keys = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
+        both = ([f"{key} {_short(value.get(key))}" for key in keys] for value in (theirs, ours))
+        other, given = map(", ".join, both)
+        return other, given
+    if isinstance(theirs, list) and isinstance(ours, list):
+        names, our_names = ([cell["name"] for cell in value] for value in (theirs, ours))
+        if names != our_names:
+            return ", ".join(names), ", ".join(our_names)
+        at = next(i for i, cell in enumerate(theirs) if cell != ours[i])
+        other, given = _in_words(theirs[at], ours[at])
+        return f"{names[at]} of {other}", given
+    return _short(theirs), _short(ours)
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) < 40 else f"{text[:12]}..."
