@@ -15,6 +15,7 @@ from textgen.commands.train import (
     optimizer_option,
     read_corpus_options,
     settings_options,
+    tell_left_out,
 )
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.options import describe
@@ -172,6 +173,7 @@ def _by_cell(words: tuple[str, ...]) -> dict[str, dict[str, str]]:
 
 
 command.params = [parameter for parameter in command.params if parameter.name not in NOT_COMPARED]
+tell_left_out(command, {"precision": "float32"} | dict.fromkeys(VARIED, "chosen by trials"))
 command.epilog = (
     f"Equal symbols are --steps ({STEPS:,} when left out), --epochs or --tokens. Equal time is "
     "--minutes; left out, what the first cell takes for those symbols, measured before. "

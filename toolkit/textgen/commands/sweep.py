@@ -14,6 +14,7 @@ from textgen.commands.train import (
     optimizer_option,
     read_corpus_options,
     settings_options,
+    tell_left_out,
 )
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.options import describe
@@ -201,4 +202,5 @@ def _as_typed(parameter: click.Parameter, value: Any) -> list[str]:
 
 
 command.params = [parameter for parameter in command.params if parameter.name not in OWN]
+tell_left_out(command, dict.fromkeys(DEFAULT_SPACE, "varied"))
 command.epilog = f"Left out, the budget of a trial is {STEPS:,} steps."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -32,6 +32,14 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help=f"{info.help[0].upper()}{info.help[1:]}{choices}.{shown}",
         )(function)
     return function
+
+
+def tell_left_out(command: click.Command, instead: Mapping[str, str]) -> None:
+    """Has the help of options tell ``instead``, by name, what takes the place of their default."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name in instead:
+            help_, _, _ = (parameter.help or "").rpartition("  [")
+            parameter.help = f"{help_}  [{instead[parameter.name]}]"
 
 
 optimizer_option = click.option(
