@@ -24,6 +24,7 @@ def cell(name, symbols, time, **changes):
         "differs": 0.001,
         "kernel": "fused",
         "precision": "float32",
+        "settings": {"learning_rate": 0.008, "dropout": 0.0},
         "trials": {"states": {"complete": 8}, "seconds": 60.0},
         "symbols": reached(symbols),
         "time": reached(time),
@@ -31,16 +32,24 @@ def cell(name, symbols, time, **changes):
     }
 
 
-def difference(budget, mean, interval, beyond):
-    text = plus_minus(mean, interval)
-    return {"budget": budget, "cell": "gru", "to": "lstm", "text": text, "beyond": beyond}
+def difference(budget, mean, interval, p, cell="gru"):
+    return {
+        "budget": budget,
+        "cell": cell,
+        "to": "lstm",
+        "mean": mean,
+        "interval": interval,
+        "text": plus_minus(mean, interval),
+        "p_holm": p,
+    }
 
 
 def found(cells, differences=()):
     return {
         "parameters": 1_203_000,
         "unit": "character",
-        "corpus": {"name": "shakespeare"},
+        "corpus": {"name": "shakespeare", "symbols": {"test": 50_000}},
+        "reference": "lstm",
         "budgets": {"symbols": {"symbols": 20_000_000}, "time": {"seconds": 93.0}},
         "varied": {"learning_rate": "1e-3..2e-2:log", "dropout": "0..0.4"},
         "trials": 8,
@@ -51,8 +60,8 @@ def found(cells, differences=()):
 
 BOTH = [cell("lstm", (1.55, 0.012), (1.55, 0.012)), cell("gru", (1.52, 0.01), (1.549, 0.013))]
 DIFFERENCES = [
-    difference("symbols", -0.03, 0.0151, True),
-    difference("time", -0.001, 0.014, False),
+    difference("symbols", -0.03, 0.0151, 0.0051),
+    difference("time", -0.001, 0.014, 0.85),
 ]
 
 
@@ -61,11 +70,10 @@ def test_equal_symbols_and_equal_time_each_have_theirs():
     assert in_symbols == (
         "At 1.2 M parameters and 2e7 symbols, gru reached 1.520 ± 0.010 and lstm reached 1.550 ± "
         "0.012 nats per character on the test text of shakespeare (means over five seeds, 95 % "
-        "intervals); paired by seed, the difference of gru to lstm, -0.030 ± 0.015, is larger "
-        "than its interval."
+        "intervals); paired by seed, gru is better than lstm by 0.030 ± 0.015 (p = 0.0051)."
     )
     assert in_time.startswith("At 1.2 M parameters, in 93 s of training each, gru reached 1.549")
-    assert "-0.001 ± 0.014, is not larger than its interval. In that time gru saw 2e7" in in_time
+    assert "gru cannot be told from lstm (-0.001 ± 0.014, p = 0.85). In that time gru" in in_time
     assert chosen.startswith("Learning rate and dropout of each cell were chosen by eight trials")
 
 
@@ -85,7 +93,7 @@ def test_runs_that_were_lost_are_told_and_means_are_not_of_five_then():
     assert "means over the seeds that came to their end" in sentences(told)[0]
     assert "means over five seeds" in sentences(told)[1]
     assert any(
-        line.startswith("two of five runs of gru in equal symbols did not")
+        line.startswith("Two of five runs of gru in equal symbols did not")
         for line in excluded(told)
     )
 
@@ -93,6 +101,49 @@ def test_runs_that_were_lost_are_told_and_means_are_not_of_five_then():
 def test_where_sizes_do_not_match_it_is_told():
     told = found([BOTH[0], cell("big", (1, 0.1), (1, 0.1), differs=0.123)])
     assert any("big has 12.3% more parameters" in line for line in excluded(told))
+
+
+def test_of_several_differences_p_is_corrected_and_the_sentence_says_so():
+    cells = [*BOTH, cell("rnn", (1.7, 0.01), (1.7, 0.01))]
+    told = found(cells, [DIFFERENCES[0], difference("symbols", 0.15, 0.01, 1e-9, "rnn")])
+    assert sentences(told)[0].endswith(
+        "paired by seed, gru is better than lstm by 0.030 ± 0.015 (p = 0.0051) and rnn is worse "
+        "than lstm by 0.150 ± 0.010 (p < 0.0001); p with Holm's correction for two differences."
+    )
+    assert any("not corrected for their number; its p is" in line for line in excluded(told))
+
+
+def test_without_a_cell_to_compare_with_it_is_told_that_nothing_is_compared():
+    out = cell("lstm", (0, 1), (0, 1), reason="RuntimeError: no")
+    for budget in ("symbols", "time"):
+        out[budget] |= {"runs": 0, "states": {}}
+    cells = [out, BOTH[1], cell("rnn", (1.7, 0.01), (1.7, 0.01))]
+    assert "paired" not in sentences(found(cells))[0]
+    assert any(line.startswith("Differences are told to lstm") for line in excluded(found(cells)))
+    assert not any("are told to" in line for line in excluded(found(BOTH, DIFFERENCES)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"learning_rate": 0.0192}, "Learning rate 0.0192 of gru lies at an end of what"),
+        ({"learning_rate": 0.00101}, "Learning rate 0.00101 of gru lies at an end of what"),
+        ({"dropout": 0.395}, "Dropout 0.395 of gru lies at an end of what was searched, 0..0.4"),
+        ({"learning_rate": 0.015, "dropout": 0.0}, ""),
+    ],
+)
+def test_a_value_at_the_end_of_its_range_is_told(settings, told):
+    lines = excluded(found([BOTH[0], {**BOTH[1], "settings": settings}], DIFFERENCES))
+    assert [line[: len(told)] for line in lines if "lies at an end" in line] == [told][: bool(told)]
+
+
+def test_how_much_test_text_was_read_is_told_where_it_was_not_all_or_little():
+    told = found(BOTH, DIFFERENCES)
+    assert not any("test text" in line for line in excluded(told))
+    told["corpus"]["symbols"]["test"] = 2_000_000
+    assert any("the first 1,048,576 were read" in line for line in excluded(told))
+    told["corpus"]["symbols"]["test"] = 150
+    assert "The test text is short: 150 symbols." in excluded(told)
 
 
 def test_of_one_cell_nothing_may_be_written():

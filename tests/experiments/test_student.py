@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from textgen.experiments.student import estimate, p_value, quantile, within
+from textgen.experiments.student import estimate, holm, p_value, quantile, within
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 5, 8, 9, 19, 30, 101])
@@ -52,7 +52,24 @@ def test_differences_by_seed_are_the_paired_test(values, data):
 
 def test_of_one_value_there_is_no_interval_and_of_equal_ones_it_has_no_width():
     assert estimate([2.0]).half_width is None and not estimate([2.0]).sure
-    assert p_value([2.0]) is None
     assert estimate([2.0, 2.0, 2.0]).half_width == 0.0
     assert p_value([0.0, 0.0]) == 1.0 and p_value([0.5, 0.5]) == 0.0
     assert not math.isnan(p_value([1e-9, 2e-9]))
+
+
+def test_holms_correction_is_his_example():
+    # four tests at 0.05: the smallest is compared with 0.05 / 4, the next with 0.05 / 3
+    assert holm([0.03, 0.01, 0.04, 0.005]) == pytest.approx([0.06, 0.03, 0.06, 0.02])
+    assert holm([0.02]) == [0.02] and holm([]) == [] and holm([0.6, 0.7]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holms_correction_rejects_what_his_procedure_does(values):
+    corrected = holm(values)
+    rejected = set()
+    for before, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        if (len(values) - before) * values[place] >= 0.05:
+            break
+        rejected.add(place)
+    assert {place for place, p in enumerate(corrected) if p < 0.05} == rejected
+    assert all(p >= alone for p, alone in zip(corrected, values, strict=True))

@@ -16,7 +16,7 @@ from textgen.experiments.contenders import BUDGETS, SYMBOLS, TIME, Contender, Co
 from textgen.experiments.contest import COMPLETE, FAILED, Contest, Terms, Tuned
 from textgen.experiments.sentences import excluded, plus_minus, sentences
 from textgen.experiments.space import OWN
-from textgen.experiments.student import Estimate, estimate, p_value
+from textgen.experiments.student import Estimate, estimate, holm, p_value
 from textgen.training.settings import build_settings, settings_dict
 
 _UNITS = {"characters": "character", "bytes": "byte", "words": "word"}
@@ -181,10 +181,11 @@ def _told(estimated: Estimate) -> dict[str, Any]:
 
 def _differences(runs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[dict[str, Any]]:
     """Of each cell to the first, paired by seed: the same seed learns the text in the same
-    order."""
+    order. ``p_holm`` is ``p`` corrected for the number of differences in the budget."""
     first, *others = labels
     found = []
     for budget in BUDGETS:
+        told = []
         losses: dict[str, dict[int, float]] = {label: {} for label in labels}
         for run in runs:
             if run["state"] == COMPLETE and budget in run["budgets"]:
@@ -195,7 +196,7 @@ def _differences(runs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> li
             if len(values) < 2:
                 continue
             mean = estimate(values)
-            found.append(
+            told.append(
                 {
                     "budget": budget,
                     "cell": label,
@@ -206,4 +207,6 @@ def _differences(runs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> li
                     "beyond": mean.sure,
                 }
             )
+        corrected = holm([difference["p"] for difference in told])
+        found += [d | {"p_holm": p} for d, p in zip(told, corrected, strict=True)]
     return found

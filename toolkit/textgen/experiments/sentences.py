@@ -6,8 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from textgen.split_scoring import LIMIT
+
 TOLERANCE = 0.01
 """By which share of the parameters a cell may differ without being told of."""
+
+_LEVEL = 0.05
+"""Below which p a difference is told as one."""
+
+_FEW = 10_000
+"""Symbols of test text, about; of fewer, a loss depends much on which they are."""
+
+_EDGE = 0.05
+"""At how small a share of a range a chosen value lies at its end."""
 
 _COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _FORMS = {"symbols": "equal symbols", "time": "equal time"}
@@ -29,11 +40,18 @@ def excluded(found: Mapping[str, Any]) -> list[str]:
             if lost and not cell["reason"]:
                 whole = sum(cell[budget]["states"].values())
                 lines.append(
-                    f"{count(lost)} of {count(whole)} runs of {cell['cell']} in {form} did not "
-                    "come to their end. Its mean is of the others, which flatters it."
+                    f"{count(lost).capitalize()} of {count(whole)} runs of {cell['cell']} in "
+                    f"{form} did not come to their end. Its mean is of the others, which flatters "
+                    "it."
                 )
         if _off(cell):
             lines.append(f"{cell['cell']} has {_more(cell)} parameters than was asked for.")
+        lines += _at_an_end(cell, found["varied"])
+    if _alone(found):
+        lines.append(
+            f"Differences are told to {found['reference']}, which has too few runs that came to "
+            "their end: none is told."
+        )
     seconds = sum(cell["trials"]["seconds"] for cell in cells)
     trials = sum(sum(cell["trials"]["states"].values()) for cell in cells)
     if trials:
@@ -52,10 +70,13 @@ def excluded(found: Mapping[str, Any]) -> list[str]:
         "Intervals are of the seeds: first weights, order of the text, dropout. They say nothing "
         "of another text, another split or other settings."
     )
-    if len(found["differences"]) > 1:
+    if (symbols := found["corpus"]["symbols"]["test"]) > LIMIT:
+        lines.append(f"Of {symbols:,} symbols of test text the first {LIMIT:,} were read.")
+    elif symbols < _FEW:
+        lines.append(f"The test text is short: {symbols:,} symbols.")
+    if _most(found["differences"]) > 1:
         lines.append(
-            f"{count(len(found['differences'])).capitalize()} differences are told, each with an "
-            "interval of its own, not corrected for their number."
+            "Each difference has an interval of its own, not corrected for their number; its p is."
         )
     return lines
 
@@ -87,6 +108,11 @@ def power(number: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
+def probability(p: float) -> str:
+    """``p = 0.031``, ``p < 0.0001``."""
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+
+
 def count(number: int) -> str:
     """In a word up to ten."""
     return _COUNTS[number] if number < len(_COUNTS) else f"{number:,}"
@@ -114,6 +140,8 @@ def _of_budget(found: Mapping[str, Any], budget: str) -> str:
     differences = [d for d in found["differences"] if d["budget"] == budget]
     if differences:
         line += f"; paired by seed, {_listed([_difference(d) for d in differences])}"
+    if len(differences) > 1:
+        line += f"; p with Holm's correction for {count(len(differences))} differences"
     if budget == "time":
         line += f". In that time {_listed([_saw(cell) for cell in cells])}"
     return f"{line}."
@@ -124,12 +152,13 @@ def _reached(cell: Mapping[str, Any], budget: str) -> str:
 
 
 def _difference(difference: Mapping[str, Any]) -> str:
-    """A difference that its interval does not reach is told as one that was not found."""
-    is_it = "is larger" if difference["beyond"] else "is not larger"
-    return (
-        f"the difference of {difference['cell']} to {difference['to']}, {difference['text']}, "
-        f"{is_it} than its interval"
-    )
+    """One that chance may have made is told as one that was not found."""
+    cell, to, p = difference["cell"], difference["to"], probability(difference["p_holm"])
+    if difference["p_holm"] >= _LEVEL:
+        return f"{cell} cannot be told from {to} ({difference['text']}, {p})"
+    order = "better" if difference["mean"] < 0 else "worse"
+    size = plus_minus(abs(difference["mean"]), difference["interval"])
+    return f"{cell} is {order} than {to} by {size} ({p})"
 
 
 def _saw(cell: Mapping[str, Any]) -> str:
@@ -147,6 +176,38 @@ def _conditions(found: Mapping[str, Any]) -> str:
         f"{_listed(names).capitalize()} of each cell were chosen by {tried} of equal symbols, on "
         "text held back from training; the test text was read once, by the runs told of here."
     )
+
+
+def _alone(found: Mapping[str, Any]) -> bool:
+    """Whether there are means to tell, but none of the cell that others are compared with."""
+    able = [c["cell"] for c in found["cells"] if any(c[b]["runs"] > 1 for b in _FORMS)]
+    return len(able) > 1 and found["reference"] not in able
+
+
+def _most(differences: Sequence[Mapping[str, Any]]) -> int:
+    """How many differences one budget has, of that which has more."""
+    return max((sum(d["budget"] == budget for d in differences) for budget in _FORMS), default=0)
+
+
+def _at_an_end(cell: Mapping[str, Any], varied: Mapping[str, Any]) -> list[str]:
+    """Tells of chosen values that a wider range might have let go further; none of what cannot be
+    less, such as no dropout."""
+    lines = []
+    for name, value in cell["settings"].items():
+        words = varied.get(name)
+        if not isinstance(words, str) or ".." not in words:
+            continue
+        ends, _, log = words.partition(":")
+        low, high, at = (float(end) for end in (*ends.split(".."), value))
+        if log:
+            low, high, at = math.log(low), math.log(high), math.log(at)
+        share = (at - low) / (high - low)
+        if share > 1 - _EDGE or (share < _EDGE and (log or low)):
+            lines.append(
+                f"{name.replace('_', ' ').capitalize()} {value:g} of {cell['cell']} lies at an end "
+                f"of what was searched, {words}: beyond it may be better ones."
+            )
+    return lines
 
 
 def _off(cell: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """Means of a few trainings and what they tell: Student's t, paired by seed.
 
 The distribution: Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.7.3 and
-26.7.4, finite sums for whole degrees of freedom.
+26.7.4, finite sums for whole degrees of freedom. Several tests at once: Holm, A Simple Sequentially
+Rejective Multiple Test Procedure (1979).
 """
 
 from __future__ import annotations
@@ -39,15 +40,24 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, quantile(CONFIDENCE, count - 1) * error, count)
 
 
-def p_value(values: Sequence[float]) -> float | None:
-    """How often |t| would be as large, were the mean of two or more such values zero."""
-    if len(values) < 2:
-        return None
+def p_value(values: Sequence[float]) -> float:
+    """How often |t| would be as large, were the mean of such values, two or more, zero."""
     error = statistics.stdev(values) / math.sqrt(len(values))
     mean = statistics.fmean(values)
     if not error:
         return 0.0 if mean else 1.0
     return max(0.0, 1 - within(abs(mean) / error, len(values) - 1))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """The p of several tests, each corrected for their number: where all below 0.05 are taken for
+    true, one of them or more is by chance in at most one case of twenty."""
+    ordered = sorted(range(len(values)), key=values.__getitem__)
+    corrected, least = list(values), 0.0
+    for before, place in enumerate(ordered):
+        least = max(least, min(1.0, (len(values) - before) * values[place]))
+        corrected[place] = least
+    return corrected
 
 
 def within(t: float, degrees: int) -> float:
