@@ -90,7 +90,7 @@ def found(text, budgets=("symbols", "time")):
         "cells": cells,
         "differences": [
             {"budget": "symbols", "cell": text, "to": text, "text": text, "seeds": [2, 3],
-             "p": 0.04, "beyond": True}
+             "p": 0.04, "p_holm": 0.04, "beyond": True}
         ],
         "runs": runs,
         "sentences": [text],
@@ -122,7 +122,8 @@ TAGS = {
 }  # fmt: skip
 ATTRIBUTES = {
     ("html", "lang"), ("meta", "charset"), ("meta", "http-equiv"), ("meta", "content"),
-    ("meta", "name"), ("p", "class"), ("img", "alt"), ("img", "src"),
+    ("meta", "name"), ("p", "class"), ("th", "class"), ("td", "class"), ("img", "alt"),
+    ("img", "src"),
 }  # fmt: skip
 
 
@@ -156,6 +157,31 @@ def test_plots_are_the_same_bytes_for_the_same_findings():
     assert first["svg"].startswith(b"<?xml") and first["pdf"].startswith(b"%PDF")
 
 
+def test_the_curves_are_those_of_the_runs_in_the_unit_of_their_time():
+    told = found("lstm")
+    told["corpus"]["symbols"]["validation"] = 9
+    for seconds, steps, unit in [(9.0, 40, "minutes"), (0.01, 1, "seconds"), (300.0, 40, "hours")]:
+        for cell in told["cells"]:
+            cell["seconds_a_step"] = seconds
+        told["budgets"]["time"]["seconds"] = steps * seconds
+        svg = draw(told, "time")["svg"].decode()
+        assert f"<!-- {unit} of training, at the speed measured before -->" in svg
+        assert "<!-- validation loss, nats per character -->" in svg
+    told["corpus"]["symbols"]["validation"] = 0
+    assert "<!-- held-back loss, nats per character -->" in draw(told, "symbols")["svg"].decode()
+
+
+def test_what_was_reached_stands_first_and_states_only_where_not_all_is_complete():
+    told = found("lstm")
+    headings = [text for text in Seen(write_page(told, {})).texts if text.strip()]
+    assert headings[headings.index("cell") :][:3] == ["cell", "equal symbols", "equal time"]
+    first = headings[headings.index("cell") :]
+    assert "reason" in first[: first.index("lstm1")]
+    for cell in told["cells"]:
+        cell["state"] = "complete"
+    assert "reason" not in Seen(write_page(told, {})).texts
+
+
 def test_a_budget_without_runs_is_an_empty_plot():
     assert draw(found("lstm", budgets=()), "time")["svg"].startswith(b"<?xml")
 
@@ -187,11 +213,12 @@ def test_latex_shows_the_text_and_obeys_nothing_of_it(text):
 def test_a_latex_table_has_its_columns_whatever_stands_in_it(text):
     table = write_latex(found(text))
     rows = [line for line in table.splitlines() if line.endswith(r" \\")]
-    assert len(rows) == 3
-    columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", table)[1]
-    assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {len(columns)}
+    assert len(rows) == 2 * 3
+    columns = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}", table)
+    for sides, part in zip(columns, (rows[:3], rows[3:]), strict=True):
+        assert {len(re.split(r"(?<!\\)&", row)) for row in part} == {len(sides)}
     for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\end{table}"):
-        assert table.count(rule) == 1
+        assert table.count(rule) == 2
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INCHES = (6.4, 4.0)
+_WIDE, _HIGH, _LEGEND = 6.4, 3.8, 0.2
+"""Inches: of the plot, and of each line of the legend below it."""
+
+_COLUMNS = 2
+"""Of the legend."""
+
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Of Okabe and Ito, which most eyes tell apart."""
 _LINES = ("solid", "dashed", "dashdot", "dotted")
@@ -32,7 +37,13 @@ _LOOKS: Any = {
     "text.parse_math": False,  # no text of anyone's is a formula
 }
 
-_AXES = {"symbols": "symbols seen", "time": "seconds of training, at the speed measured before"}
+_EARLY = 0.19
+"""Share of a training whose losses may lie above the plot: two of its ten evaluations."""
+
+_KEYS = {"validation": "validation", "held-back": "held_back"}
+"""Losses in a curve, by the text that they are of."""
+
+_TIMES = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
 
 def draw(found: Mapping[str, Any], budget: str) -> dict[str, bytes]:
@@ -46,18 +57,27 @@ def draw(found: Mapping[str, Any], budget: str) -> dict[str, bytes]:
     with _quietly(), rc_context():
         rcdefaults()  # what a user has set for other plots is not for these
         rcParams.update(_LOOKS)
-        figure = Figure(figsize=_INCHES, layout="constrained")
+        lines = -(-len(found["cells"]) // _COLUMNS)
+        figure = Figure(figsize=(_WIDE, _HIGH + lines * _LEGEND), layout="constrained")
         axes = figure.add_subplot()
+        unit, seconds = _time_unit(found["budgets"]["time"]["seconds"])
+        every = []
         for number, cell in enumerate(found["cells"]):
-            _draw_cell(axes, number, cell, _curves(found, cell, budget))
-        axes.xaxis.set_major_formatter(EngFormatter())
-        axes.set_xlabel(_AXES[budget])
-        axes.set_ylabel(f"validation loss, nats per {found['unit']}")
+            each = None if budget == "symbols" else float(cell["seconds_a_step"]) / seconds
+            curves = _curves(found, cell, budget, each)
+            _draw_cell(axes, number, cell, curves)
+            every += curves
+        _show_the_end(axes, every)
+        axes.set_xlabel(f"{unit} of training, at the speed measured before")
+        if budget == "symbols":
+            axes.xaxis.set_major_formatter(EngFormatter())
+            axes.set_xlabel("symbols seen")
+        axes.set_ylabel(f"{_text(found)} loss, nats per {found['unit']}")
         axes.set_title(_plain(f"{found['corpus']['name']}: equal {budget}"), loc="left")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        if axes.lines:
-            axes.legend(frameon=False)
+        if axes.lines:  # beside the lines there is room for none, where cells are many
+            figure.legend(loc="outside lower center", ncols=_COLUMNS, frameon=False)
         return {
             "svg": _saved(figure, "svg", {"Date": None}),
             "pdf": _saved(figure, "pdf", {"CreationDate": None}),
@@ -73,22 +93,40 @@ def _saved(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:
 Curve = Sequence[tuple[float, float]]
 
 
-def _curves(found: Mapping[str, Any], cell: Mapping[str, Any], budget: str) -> list[Curve]:
-    """The points of each run of a cell that came to its end."""
-    unit = "symbols" if budget == "symbols" else "step"
-    each = 1.0 if budget == "symbols" else float(cell["seconds_a_step"])
+def _curves(
+    found: Mapping[str, Any], cell: Mapping[str, Any], budget: str, each: float | None
+) -> list[Curve]:
+    """The points of each run of a cell that came to its end, over the symbols, or over the time
+    that ``each`` step takes."""
+    unit = "symbols" if each is None else "step"
+    loss = _KEYS[_text(found)]
     curves = []
     for run in found["runs"]:
         if run["cell"] == cell["cell"] and budget in run["budgets"] and run["state"] == "complete":
-            losses = [(line[unit] * each, _loss(line)) for line in run["curve"]]
-            curves.append([(at, loss) for at, loss in losses if loss is not None])
+            points = [(line[unit] * (each or 1.0), line[loss]) for line in run["curve"]]
+            curves.append([(at, loss) for at, loss in points if loss is not None])
     return [curve for curve in curves if curve]
 
 
-def _loss(line: Mapping[str, Any]) -> float | None:
-    """On the validation text; on the text held back, where there is no such text."""
-    loss: float | None = line["validation"]
-    return line["held_back"] if loss is None else loss
+def _text(found: Mapping[str, Any]) -> str:
+    """Of which text the losses are: of the validation text, where there is any."""
+    return "validation" if found["corpus"]["symbols"].get("validation") else "held-back"
+
+
+def _time_unit(seconds: float) -> tuple[str, float]:
+    """In what so long a time is told, and how many seconds it has."""
+    return next((unit for unit in _TIMES if seconds >= 3 * unit[1]), _TIMES[-1])
+
+
+def _show_the_end(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Leaves out what lies above all losses after the first fifth: there, cells hardly differ."""
+    if not curves:
+        return
+    last = max(curve[-1][0] for curve in curves)
+    late = [loss for curve in curves for at, loss in curve if at >= last * _EARLY]
+    low, high = min(late), max(late)
+    if high > low:
+        axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
 
 
 def _draw_cell(axes: Axes, number: int, cell: Mapping[str, Any], curves: Sequence[Curve]) -> None:

@@ -8,33 +8,39 @@ from html import escape
 from typing import Any
 
 from textgen.screen import figures
-from textgen.screen.compare_tables import caption, cell_rows
+from textgen.screen.compare_tables import PARTS, caption, cell_rows
 from textgen.screen.safe import one_line
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 3px solid #0072b2; }
 div { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #8884; }
-th { font-weight: 600; } th:first-child, td:first-child { text-align: left; }
-td { white-space: nowrap; }
+table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid #8884; }
+th { font-weight: 600; vertical-align: bottom; } td { white-space: nowrap; }
+th.text, td.text { text-align: left; } td.text:last-child { white-space: normal; }
 img { width: 100%; max-width: 40rem; background: white; border-radius: 6px; }
-.quiet { color: #777; }
+.quiet { opacity: .7; }
+@media print {
+  body { font-size: 10px; margin: 0; max-width: none; } div { overflow: visible; }
+  img, tr, blockquote { break-inside: avoid; } h2 { break-after: avoid; }
+}
 """
+
+_TEXTS = {"cell", "kernel", "precision", "state", "reason", "difference", "budget", "", "trials"}
+_TEXTS |= {"what", "value"}
+"""Columns that hold no numbers."""
+
+_FIRST = ("cell", "equal symbols", "equal time")
+"""What one looks for in the table of the cells."""
 
 
 def write_page(found: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
     """The page; ``plots`` are SVG files by their titles."""
     title = f"Comparison {found['name']}"
-    columns, rows = cell_rows(found)
-    rows = [
-        [*row, cell["state"], cell["reason"]]
-        for row, cell in zip(rows, found["cells"], strict=True)
-    ]
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -48,7 +54,7 @@ def write_page(found: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
     if found["sentences"]:
         parts += ["<h2>What one may write</h2>", "<blockquote>", *_paragraphs(found["sentences"])]
         parts.append("</blockquote>")
-    parts += ["<h2>Cells</h2>", _table([*columns, "state", "reason"], rows)]
+    parts += ["<h2>Cells</h2>", _table(*_cells(found))]
     parts.append(f'<p class="quiet">{_text(caption(found))}</p>')
     parts += [_picture(name, plot) for name, plot in plots.items()]
     parts += ["<h2>Parameters</h2>", _table(*_parameters(found))]
@@ -61,21 +67,29 @@ def write_page(found: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
     return "\n".join(parts)
 
 
+def _cells(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    columns, rows = cell_rows(found)
+    order = [*map(columns.index, _FIRST), *(i for i, c in enumerate(columns) if c not in _FIRST)]
+    columns, rows = [columns[i] for i in order], [[row[i] for i in order] for row in rows]
+    if all(cell["state"] == "complete" for cell in found["cells"]):
+        return columns, rows
+    states = [[cell["state"], cell["reason"]] for cell in found["cells"]]
+    rows = [row + state for row, state in zip(rows, states, strict=True)]
+    return [*columns, "state", "reason"], rows
+
+
 def _parameters(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             cell["cell"],
-            *(
-                figures.count(cell["parameters"][part])
-                for part in ("embedding", "recurrent", "head", "total")
-            ),
+            *(figures.count(cell["parameters"][part]) for part in PARTS),
             f"{cell['differs']:+.2%}",
         ]
         for cell in found["cells"]
         if cell["hidden_size"]
     ]
     wanted = f"of {figures.count(found['parameters'])}"
-    return ["cell", "embedding", "recurrent", "head", "total", wanted], rows
+    return ["cell", *PARTS, wanted], rows
 
 
 def _differences(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -85,12 +99,16 @@ def _differences(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             f"equal {difference['budget']}",
             difference["text"],
             str(len(difference["seeds"])),
-            f"{difference['p']:.2g}",
-            "larger than its interval" if difference["beyond"] else "not larger than its interval",
+            _probability(difference["p"]),
+            _probability(difference["p_holm"]),
         ]
         for difference in found["differences"]
     ]
-    return ["difference", "budget", "nats", "seeds", "p", ""], rows
+    return ["difference", "budget", "nats", "seeds", "p", "p with Holm's correction"], rows
+
+
+def _probability(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
 
 
 def _trials(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -153,8 +171,13 @@ def _paragraphs(lines: Iterable[str]) -> list[str]:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    heading = "".join(f"<th>{_text(name)}</th>" for name in columns)
-    lines = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
+    kinds = [' class="text"' if name in _TEXTS else "" for name in columns]
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        parts = zip(kinds, cells, strict=True)
+        return "".join(f"<{tag}{kind}>{_text(cell)}</{tag}>" for kind, cell in parts)
+
+    heading, lines = line("th", columns), [line("td", row) for row in rows]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return f"<div><table><thead><tr>{heading}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
 

@@ -14,6 +14,9 @@ from textgen.screen.safe import one_line
 _COLUMNS = ("cell", "budgets", "seed", "state", "steps", "symbols", "seconds", "carried", "cold")
 """Of a run."""
 
+PARTS = ("embedding", "recurrent", "head", "total")
+"""Of the parameters."""
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -55,15 +58,49 @@ def write_csv(found: Mapping[str, Any]) -> str:
 
 
 def write_latex(found: Mapping[str, Any]) -> str:
-    """A table with a caption, to be input where booktabs is used."""
+    """Two tables with captions, to be input where booktabs is used, each as narrow as a page of
+    article: what was reached, and what the networks are."""
+    count = figures.count(found["parameters"])
     columns, rows = cell_rows(found)
-    numeric = ["r" if name != "kernel" and name != "precision" else "l" for name in columns[1:]]
-    lines = [
-        r"% \usepackage{booktabs}",
+    same = len({cell["precision"] for cell in found["cells"] if cell["precision"]}) < 2
+    left_out = {"parameters", *_settings(found)} | ({"precision"} if same else set())
+    kept = [at for at, name in enumerate(columns) if name not in left_out]
+    of_cells = ["cell", *PARTS, *_settings(found)]
+    sizes = [
+        [
+            cell["cell"],
+            *(
+                figures.count(cell["parameters"][part]) if cell["hidden_size"] else ""
+                for part in PARTS
+            ),
+            *(figures.setting(cell["settings"].get(name)) for name in found["varied"]),
+        ]
+        for cell in found["cells"]
+    ]
+    chosen = f"Parameters, and settings chosen by {found['trials']} trials of each cell."
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}",
+            *_latex_table(
+                f"{caption(found)} Networks of {count} parameters.",
+                [columns[at] for at in kept],
+                [[row[at] for at in kept] for row in rows],
+            ),
+            *_latex_table(chosen if found["trials"] else "Parameters.", of_cells, sizes),
+            "",
+        ]
+    )
+
+
+def _latex_table(told: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    sides = "".join("l" if name in ("cell", "kernel", "precision") else "r" for name in columns)
+    return [
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{latex(caption(found))}}}",
-        rf"  \begin{{tabular}}{{l{''.join(numeric)}}}",
+        rf"  \caption{{{latex(told)}}}",
+        r"  \footnotesize",
+        r"  \setlength{\tabcolsep}{3pt}",
+        rf"  \begin{{tabular}}{{@{{}}{sides}@{{}}}}",
         r"    \toprule",
         f"    {_row(columns)}",
         r"    \midrule",
@@ -71,9 +108,7 @@ def write_latex(found: Mapping[str, Any]) -> str:
         r"    \bottomrule",
         r"  \end{tabular}",
         r"\end{table}",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def latex(text: str) -> str:
@@ -85,7 +120,7 @@ def cell_rows(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """A heading and a row a cell, as texts. A cell that is out has no losses."""
     varied = list(found["varied"])
     columns = ["cell", "units", "parameters", "kernel", "precision", "symbols/s"]
-    columns += [name.replace("_", " ") for name in varied]
+    columns += _settings(found)
     rows = []
     for cell in found["cells"]:
         known = bool(cell["hidden_size"])
@@ -114,6 +149,11 @@ def caption(found: Mapping[str, Any]) -> str:
         f"{figures.count(budgets['symbols']['symbols'])} symbols, and after "
         f"{budgets['time']['seconds']:.3g} s of training."
     )
+
+
+def _settings(found: Mapping[str, Any]) -> list[str]:
+    """What was varied, as a heading."""
+    return [name.replace("_", " ") for name in found["varied"]]
 
 
 def _loss(reached: Mapping[str, Any]) -> str:
