@@ -44,6 +44,15 @@ def verses(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def few_verses(tmp_path_factory) -> Path:
+    """The first of them, 6 kB, of which some can be held back: for trainings by the dozen, which
+    take most of their time to evaluate."""
+    path = tmp_path_factory.mktemp("few") / "verses.txt"
+    path.write_text(VERSES[:6000], encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
 def names(tmp_path_factory) -> Path:
     """A list of made-up names, one a line."""
     path = tmp_path_factory.mktemp("texts") / "names.txt"

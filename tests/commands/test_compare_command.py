@@ -15,10 +15,10 @@ from textgen.commands.compare import Amount
 SMALL = "--embedding-size 4 --batch-size 4 --sequence-length 16 --steps 8 --seeds 3 --trials 1"
 
 
-def test_a_comparison_from_beginning_to_the_sentence(command_here, verses, tmp_path):
+def test_a_comparison_from_beginning_to_the_sentence(command_here, few_verses, tmp_path):
     words = [*SMALL.split(), "--cells", "lstm,leaky", "--plugin", cells.__file__]
     words += ["--cell-option", "leaky.window=2", "--parameters", "1.5k"]
-    done = command_here("compare", verses, *words)
+    done = command_here("compare", few_verses, *words)
     assert done.status == 0, done.err
     rows = [line.split("\t") for line in done.out.splitlines()]
     assert [row[0] for row in rows] == ["lstm", "leaky"]
@@ -33,7 +33,7 @@ def test_a_comparison_from_beginning_to_the_sentence(command_here, verses, tmp_p
     assert f"Report: {(folder / 'report.html').relative_to(tmp_path)}" in done.err
     assert "[I " not in done.err and "Warning" not in done.err
 
-    again = command_here("compare", verses, *words, "--json")
+    again = command_here("compare", few_verses, *words, "--json")
     *lines, last = [json.loads(line) for line in again.out.splitlines()]
     assert {line["event"] for line in lines} == {"run", "cell"}
     assert last["event"] == "comparison" and last["finished"]
@@ -57,14 +57,14 @@ def test_a_comparison_from_beginning_to_the_sentence(command_here, verses, tmp_p
         ("--tie-weights", "No such option"),
     ],
 )
-def test_what_cannot_be_meant_is_two_lines(command_here, verses, tmp_path, words, said):
-    done = command_here("compare", verses, *words.split())
+def test_what_cannot_be_meant_is_two_lines(command_here, few_verses, tmp_path, words, said):
+    done = command_here("compare", few_verses, *words.split())
     assert done.status == 2 and said in done.err
     assert len(done.err.splitlines()) == 2 and done.out == ""
     assert not (tmp_path / "comparisons").exists()
 
 
-def test_where_no_cell_comes_to_its_end_it_is_a_failure(command_here, verses):
+def test_where_no_cell_comes_to_its_end_it_is_a_failure(command_here, few_verses):
     words = [
         *SMALL.split(),
         "--cells",
@@ -76,7 +76,7 @@ def test_where_no_cell_comes_to_its_end_it_is_a_failure(command_here, verses):
         "--dropout",
         "0",
     ]
-    done = command_here("compare", verses, *words)
+    done = command_here("compare", few_verses, *words)
     assert done.status == 1
     assert "No cell came to its end.\nThe last: No run came to its end." in done.err
     assert "diverged" in done.err

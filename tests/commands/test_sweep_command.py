@@ -16,8 +16,8 @@ SMALL = "--hidden-size 8 --batch-size 4 --sequence-length 16 --steps 12 --precis
 VARY = "--vary learning_rate=1e-3..5e-2:log --vary dropout=0,0.2"
 
 
-def test_a_sweep_from_beginning_to_the_line_to_type(command_here, verses, tmp_path):
-    done = command_here("sweep", verses, *SMALL.split(), *VARY.split(), "--trials", "2")
+def test_a_sweep_from_beginning_to_the_line_to_type(command_here, few_verses, tmp_path):
+    done = command_here("sweep", few_verses, *SMALL.split(), *VARY.split(), "--trials", "2")
     assert done.status == 0, done.err
     rows = [line.split("\t") for line in done.out.splitlines()]
     assert [len(row) for row in rows] == [7, 7]
@@ -40,22 +40,22 @@ def test_a_sweep_from_beginning_to_the_line_to_type(command_here, verses, tmp_pa
     assert f"{held_back['metrics'][-1]['held_back']['nats']:.4f}" == rows[0][1]
 
 
-def test_json_is_a_trial_a_line_and_the_best(command_here, verses):
+def test_json_is_a_trial_a_line_and_the_best(command_here, few_verses):
     words = f"{SMALL} --vary layers=1,2 --sampler grid --pruner none --name g --json"
-    done = command_here("sweep", verses, *words.split())
+    done = command_here("sweep", few_verses, *words.split())
     *trials, best = [json.loads(line) for line in done.out.splitlines()]
     assert {trial["settings"]["layers"] for trial in trials} == {1, 2}
     assert all(trial["loss"] > 0 and trial["symbols"] == 12 * 4 * 16 for trial in trials)
     assert best["event"] == "best" and best["loss"] == trials[0]["loss"]
     assert best["settings"]["layers"] == trials[0]["settings"]["layers"]
     assert set(best["validation"]) == {"cold", "carried"}
-    again = command_here("sweep", verses, *words.split())
+    again = command_here("sweep", few_verses, *words.split())
     assert again.out == done.out, "what is done is told again"
 
 
-def test_with_a_budget_in_minutes_nothing_is_left_to_be_chosen(command_here, verses):
+def test_with_a_budget_in_minutes_nothing_is_left_to_be_chosen(command_here, few_verses):
     words = "--hidden-size 8 --minutes 0.005 --vary dropout=0,0.2 --trials 1"
-    done = command_here("sweep", verses, *words.split())
+    done = command_here("sweep", few_verses, *words.split())
     (line,) = (line for line in done.err.splitlines() if line.startswith("Next:  "))
     told = shlex.split(line.removeprefix("Next:  textgen train "))
     train = cli.textgen.get_command(None, "train").make_context("train", list(told)).params
@@ -64,9 +64,9 @@ def test_with_a_budget_in_minutes_nothing_is_left_to_be_chosen(command_here, ver
     assert {name: train[name] for name in expected} == expected
 
 
-def test_what_is_typed_is_typed_again_for_train(command_here, verses, tmp_path):
+def test_what_is_typed_is_typed_again_for_train(command_here, few_verses, tmp_path):
     words = [
-        "sweep", str(verses), *SMALL.split(), "--no-layer-norm", "--cell", "leaky",
+        "sweep", str(few_verses), *SMALL.split(), "--no-layer-norm", "--cell", "leaky",
         "--plugin", cells.__file__, "--cell-option", "leak=0.25", "--replace", r"\d+=0",
         "--replace", "a b=c", "--vary", "cell.window=1,2", "--vary", "tie_weights=no,yes",
         "--vary", "optimizer=sgd,rmsprop", "--optimizer-option", "weight_decay=0.01",
@@ -77,7 +77,7 @@ def test_what_is_typed_is_typed_again_for_train(command_here, verses, tmp_path):
     (line,) = (line for line in done.err.splitlines() if line.startswith("Next:  "))
     told = shlex.split(line.removeprefix("Next:  textgen train "))
     train = cli.textgen.get_command(None, "train").make_context("train", list(told)).params
-    assert train["corpus"] == str(verses)
+    assert train["corpus"] == str(few_verses)
     assert train["cell"] == "leaky" and train["replace"] == (r"\d+=0", "a b=c")
     assert train["cell_option"][0] == "leak=0.25" and len(train["cell_option"]) == 2
     assert train["seed"] == 3 and train["steps"] == 12 and train["layer_norm"] is False
@@ -100,16 +100,16 @@ def test_what_is_typed_is_typed_again_for_train(command_here, verses, tmp_path):
         ("--hold-back", "No such option"),
     ],
 )
-def test_what_cannot_be_meant_is_two_lines(command_here, verses, tmp_path, words, said):
-    done = command_here("sweep", verses, *words.split())
+def test_what_cannot_be_meant_is_two_lines(command_here, few_verses, tmp_path, words, said):
+    done = command_here("sweep", few_verses, *words.split())
     assert done.status == 2 and said in done.err
     assert len(done.err.splitlines()) == 2 and done.out == ""
     assert not (tmp_path / "sweeps").exists()
 
 
-def test_a_sweep_of_nothing_that_can_be_is_a_failure(command_here, verses):
+def test_a_sweep_of_nothing_that_can_be_is_a_failure(command_here, few_verses):
     words = f"{SMALL} --tie-weights --embedding-size 4 --vary dropout=0,0.1 --trials 2"
-    done = command_here("sweep", verses, *words.split())
+    done = command_here("sweep", few_verses, *words.split())
     assert done.status == 1
     assert "No trial came to its end.\nThe last: Tied weights need" in done.err
 

@@ -37,12 +37,29 @@ FIXED = {"learning_rate": 0.01, "dropout": 0.0}
 
 
 @pytest.fixture
-def compare(verses, tmp_path):
+def compare(few_verses, tmp_path):
     def run(**changes):
         options = {"cells": ["lstm", "gru"], "seeds": 3, "trials": 2, "folder": tmp_path}
-        return textgen.compare(verses, **{**options, **SMALL, **changes})
+        return textgen.compare(few_verses, **{**options, **SMALL, **changes})
 
     return run
+
+
+@pytest.fixture(scope="module")
+def done(few_verses, tmp_path_factory):
+    """A comparison of fixed settings that has come to its end."""
+    folder = tmp_path_factory.mktemp("done")
+    return textgen.compare(
+        few_verses, cells=["lstm", "gru"], seeds=3, trials=2, folder=folder, **SMALL, **FIXED
+    )
+
+
+def begin(done, folder):
+    """A comparison in ``folder`` of which there is the plan of the one that is done, and nothing
+    more: so its runs have the same steps, which otherwise depend on how fast they are."""
+    kept = folder / "comparisons" / done.folder.name
+    kept.mkdir(parents=True)
+    shutil.copy(done.folder / "comparison.json", kept)
 
 
 class Remember(CompareObserver):
@@ -65,9 +82,9 @@ class Remember(CompareObserver):
         return sum(isinstance(event, Started) for event in self.events)
 
 
-def test_the_whole_experiment(compare, verses, tmp_path):
+def test_the_whole_experiment(compare, few_verses, tmp_path):
     seen = Remember()
-    words = {"cells": ["lstm", "gru", FastWeights], "steps": 6}
+    words = {"cells": ["lstm", "gru", FastWeights], "steps": 4}
     done = compare(**words, observer=seen)
     found = done.found
     assert found["finished"] and done.interrupted is None
@@ -80,7 +97,7 @@ def test_the_whole_experiment(compare, verses, tmp_path):
         assert abs(cell["differs"]) < 0.1
         assert cell["trials"]["states"] == {"complete": 2}
         assert set(cell["settings"]) == {"learning_rate", "dropout"}
-        assert cell["symbols"]["symbols"] == pytest.approx(6 * 4 * 16, rel=0.02)
+        assert cell["symbols"]["symbols"] == pytest.approx(4 * 4 * 16, rel=0.02)
         assert cell["symbols"]["runs"] == cell["time"]["runs"] == 3
         assert cell["time"]["steps"] * cell["seconds_a_step"] == pytest.approx(
             found["budgets"]["time"]["seconds"], abs=cell["seconds_a_step"]
@@ -118,15 +135,15 @@ def test_the_whole_experiment(compare, verses, tmp_path):
     assert again.trainings == 0, "what is done is told again"
 
 
-def test_the_figure_is_of_the_weights_that_are_kept_on_the_test_text(compare, verses, tmp_path):
-    done = compare(**FIXED)
+def test_the_figure_is_of_the_weights_that_are_kept_on_the_test_text(done, few_verses, tmp_path):
     run = done.found["runs"][0]
     path = textgen.export_run(done.folder / "runs" / run["run"], folder=tmp_path)
-    scored = textgen.score_split(verses, path)
+    scored = textgen.score_split(few_verses, path)
     assert scored["carried"].nats == pytest.approx(run["carried"], abs=1e-5)
     assert scored["cold"].nats == pytest.approx(run["cold"], abs=1e-5)
     left = {path.name for path in (done.folder / "runs" / run["run"] / "checkpoints").iterdir()}
     assert left == {"best.safetensors"}
+    assert not (done.folder / "runs" / run["run"] / "samples.txt").exists(), "none is read"
 
 
 class Crashing(FastWeights):
@@ -155,11 +172,11 @@ class Refusing(Cell):
         return x, state
 
 
-@pytest.mark.parametrize("calls", [0, 16 * 70])
-def test_a_cell_that_fails_is_a_row_that_says_so(compare, calls):
+@pytest.mark.parametrize(("calls", "given"), [(0, FIXED), (16 * 40, {})])
+def test_a_cell_that_fails_is_a_row_that_says_so(compare, calls, given):
     Crashing.left = calls  # at once, or in its first trial
     cells = ["lstm", Crashing, Refusing]
-    found = compare(cells=cells, steps=4).found
+    found = compare(cells=cells, steps=4, **given).found
     rows = {cell["cell"]: cell for cell in found["cells"]}
     assert rows["lstm"]["state"] == "complete" and rows["lstm"]["symbols"]["runs"] == 3
     assert rows["crashing"]["state"] == "failed"
@@ -168,7 +185,7 @@ def test_a_cell_that_fails_is_a_row_that_says_so(compare, calls):
     assert found["finished"] and found["sentences"] == []
     Crashing.left = 10**9
     seen = Remember()
-    assert compare(cells=cells, steps=4, observer=seen).found["cells"] == found["cells"]
+    assert compare(cells=cells, steps=4, **given, observer=seen).found["cells"] == found["cells"]
     assert seen.trainings == 0
 
 
@@ -195,8 +212,9 @@ class Interrupt(CompareObserver):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_an_interrupted_comparison_tells_what_it_found_and_goes_on(compare):
-    handler = signal.getsignal(signal.SIGINT)
+def test_an_interrupted_comparison_tells_what_it_found_and_goes_on(done, compare, tmp_path):
+    begin(done, tmp_path)
+    whole, handler = done.found, signal.getsignal(signal.SIGINT)
     done = compare(**FIXED, observer=Interrupt())
     assert signal.getsignal(signal.SIGINT) is handler
     assert done.interrupted == signal.SIGINT and not done.found["finished"]
@@ -206,6 +224,13 @@ def test_an_interrupted_comparison_tells_what_it_found_and_goes_on(compare):
     done = compare(**FIXED, observer=seen)
     assert done.found["finished"] and seen.of(RunBegun)[0].resumed
     assert [event.step for event in seen.events if isinstance(event, Started)][:2] == [6, 0]
+    assert reached(done.found) == reached(whole), "as if it had not been interrupted"
+
+
+def reached(found):
+    """What the runs came to, but for the time that they took."""
+    pick = ("run", "carried", "cold", "symbols", "curve")
+    return [[run[name] for name in pick] for run in found["runs"]]
 
 
 HANG = """
@@ -230,9 +255,12 @@ textgen.compare(corpus, cells=["lstm", "gru"], seeds=3, folder=folder, observer=
 """
 
 
-def test_what_a_kill_left_is_gone_on_with_and_ends_as_it_would_have(compare, verses, tmp_path):
-    given = {**SMALL, **FIXED}
-    words = [sys.executable, "-c", HANG.format(given=given), str(verses), str(tmp_path)]
+def test_what_a_kill_left_is_gone_on_with_and_ends_as_it_would_have(
+    done, compare, few_verses, tmp_path
+):
+    begin(done, tmp_path)
+    whole, given = done.found, {**SMALL, **FIXED}
+    words = [sys.executable, "-c", HANG.format(given=given), str(few_verses), str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as other:
         try:
             assert other.stdout.readline() == b"hanging\n"
@@ -241,27 +269,20 @@ def test_what_a_kill_left_is_gone_on_with_and_ends_as_it_would_have(compare, ver
     seen = Remember()
     done = compare(**FIXED, observer=seen)
     assert done.found["finished"] and seen.of(RunBegun)[0].resumed
-    straight = tmp_path / "straight"  # by the same plan
-    kept = straight / "comparisons" / done.folder.name
-    kept.mkdir(parents=True)
-    shutil.copy(done.folder / "comparison.json", kept)
-    whole = compare(**FIXED, folder=straight)
-    pick = ("run", "carried", "cold", "symbols", "curve")
-    assert [[run[name] for name in pick] for run in done.found["runs"]] == [
-        [run[name] for name in pick] for run in whole.found["runs"]
-    ]
+    assert reached(done.found) == reached(whole)
 
 
-def test_two_processes_at_once_share_trials_and_runs(compare, verses, tmp_path):
+def test_two_processes_at_once_share_trials_and_runs(compare, few_verses, tmp_path):
+    short = {**SMALL, "steps": 4}
     program = (
         "import sys, textgen\n"
         "done = textgen.compare(sys.argv[1], cells=['lstm', 'gru'], seeds=3, trials=2,\n"
-        f"                       folder=sys.argv[2], **{SMALL!r})\n"
+        f"                       folder=sys.argv[2], **{short!r})\n"
         "assert done.found['finished']"
     )
-    words = [sys.executable, "-c", program, str(verses), str(tmp_path)]
+    words = [sys.executable, "-c", program, str(few_verses), str(tmp_path)]
     with subprocess.Popen(words) as other:
-        done = compare()
+        done = compare(steps=4)
         assert other.wait() == 0
     assert done.found["finished"]
     assert {cell["state"] for cell in done.found["cells"]} == {"complete"}
@@ -271,9 +292,12 @@ def test_two_processes_at_once_share_trials_and_runs(compare, verses, tmp_path):
         assert steps == sorted(set(steps))
 
 
-def test_what_another_process_holds_is_left_to_it_and_waited_for(compare, monkeypatch):
+def test_what_another_process_holds_is_left_to_it_and_waited_for(
+    done, compare, tmp_path, monkeypatch
+):
     from textgen.experiments import contest
 
+    shutil.copytree(done.folder, tmp_path / "comparisons" / done.folder.name)
     done = compare(**FIXED)
     held = RunFolder(done.folder / "runs" / done.found["runs"][0]["run"])
     result = held.path / "result.json"
@@ -337,9 +361,11 @@ def test_with_parameters_and_minutes_nothing_depends_on_the_first_cell(compare):
         assert cell["time"]["symbols"] == pytest.approx(steps * 4 * 16, rel=0.02)
 
 
-def test_another_comparison_of_the_same_name_is_refused(compare):
-    begun = compare(**FIXED, name="one", observer=Interrupt())
-    before = (begun.folder / "comparison.json").read_bytes()
+def test_another_comparison_of_the_same_name_is_refused(done, compare, tmp_path):
+    begin(done, tmp_path)
+    name = done.folder.name
+    plan = tmp_path / "comparisons" / name / "comparison.json"
+    before = plan.read_bytes()
     for changes, said in [
         ({"steps": 13}, "begun with other budgets: steps 12 and not steps 13"),
         ({"parameters": 900, "hidden_size": None}, "begun with other parameters"),
@@ -349,8 +375,8 @@ def test_another_comparison_of_the_same_name_is_refused(compare):
         ({"optimizer": "adam"}, "begun with other optimizer: name adamw, .* and not name adam,"),
     ]:
         with pytest.raises(UserError, match=said):
-            compare(**{**FIXED, "name": "one", **changes})
-    assert (begun.folder / "comparison.json").read_bytes() == before
+            compare(**{**FIXED, "name": name, **changes})
+    assert plan.read_bytes() == before
 
 
 def test_a_file_that_is_no_plan_is_told_in_a_sentence(compare, tmp_path):

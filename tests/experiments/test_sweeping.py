@@ -26,15 +26,15 @@ VARY = {"learning_rate": "1e-3..5e-2:log", "dropout": [0.0, 0.2]}
 
 
 @pytest.fixture
-def sweep(verses, tmp_path):
+def sweep(few_verses, tmp_path):
     def run(**changes):
         options = {"vary": VARY, "trials": 3, "folder": tmp_path, **SMALL, **changes}
-        return textgen.sweep(verses, **options)
+        return textgen.sweep(few_verses, **options)
 
     return run
 
 
-def test_the_best_settings_train_to_the_loss_that_was_told(sweep, verses, tmp_path):
+def test_the_best_settings_train_to_the_loss_that_was_told(sweep, few_verses, tmp_path):
     seen = Remember()
     found = sweep(observer=seen)
     assert [trial.state for trial in found.trials] == ["complete"] * 3
@@ -48,7 +48,9 @@ def test_the_best_settings_train_to_the_loss_that_was_told(sweep, verses, tmp_pa
     assert kinds == [Begun, *[TrialBegun, TrialEnded] * 3]
     assert seen.trainings == 3
 
-    run = textgen.train(verses, folder=tmp_path, cell_options=found.cell_options, **found.settings)
+    run = textgen.train(
+        few_verses, folder=tmp_path, cell_options=found.cell_options, **found.settings
+    )
     assert run.losses["held_back"]["nats"] == found.best.loss
     assert run.losses["cold"] == found.best.validation["cold"]
 
@@ -125,7 +127,7 @@ def test_settings_that_diverge_or_do_not_go_together_end_no_sweep(sweep):
     assert "Tied weights" in by_settings[1e-2, True].reason
 
 
-def test_options_of_a_cell_are_varied_too(sweep, verses, tmp_path):
+def test_options_of_a_cell_are_varied_too(sweep, few_verses, tmp_path):
     found = sweep(cell=Leaky, vary={"cell.window": "1,2"}, sampler="grid", trials=None)
     assert {trial.settings["cell.window"] for trial in found.trials} == {1, 2}
     assert set(found.cell_options) == {"window"}
@@ -188,9 +190,9 @@ textgen.sweep(corpus, vary={vary!r}, trials=3, folder=folder, observer=Hang(), *
 """
 
 
-def test_another_process_joins_and_tries_again_what_a_kill_left(sweep, verses, tmp_path):
+def test_another_process_joins_and_tries_again_what_a_kill_left(sweep, few_verses, tmp_path):
     program = HANG.format(vary=VARY, small=SMALL)
-    words = [sys.executable, "-c", program, str(verses), str(tmp_path)]
+    words = [sys.executable, "-c", program, str(few_verses), str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as other:
         try:
             assert other.stdout.readline() == b"begun\n"
@@ -206,19 +208,19 @@ def test_another_process_joins_and_tries_again_what_a_kill_left(sweep, verses, t
     assert again.settings == killed.settings
 
 
-def test_two_processes_at_once_share_the_trials(sweep, verses, tmp_path):
+def test_two_processes_at_once_share_the_trials(sweep, few_verses, tmp_path):
     program = (
         "import sys, textgen\n"
-        f"textgen.sweep(sys.argv[1], vary={VARY!r}, trials=8, folder=sys.argv[2], **{SMALL!r})"
+        f"textgen.sweep(sys.argv[1], vary={VARY!r}, trials=5, folder=sys.argv[2], **{SMALL!r})"
     )
-    words = [sys.executable, "-c", program, str(verses), str(tmp_path)]
+    words = [sys.executable, "-c", program, str(few_verses), str(tmp_path)]
     with subprocess.Popen(words) as other:
-        found = sweep(trials=8)
+        found = sweep(trials=5)
         assert other.wait() == 0
-    found = sweep(trials=8)
-    assert len(found.trials) == 8
+    found = sweep(trials=5)
+    assert len(found.trials) == 5
     assert {trial.state for trial in found.trials} <= {"complete", "pruned"}
-    assert len({tuple(trial.settings.values()) for trial in found.trials}) == 8
+    assert len({tuple(trial.settings.values()) for trial in found.trials}) == 5
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,9 @@ from textgen.training.evaluation import Evaluator
 from textgen.training.observer import Event
 from textgen.training.record import DivergedError
 from textgen.training.run_folder import RunFolder
-from textgen.training.settings import build_settings
+from textgen.training.settings import NEVER, build_settings
 from textgen.training.trainer import TrainedRun, Trainer
 
-_NEVER = 2**62
 _POLL = 1.0
 """Seconds between two looks at what other processes have left to do."""
 
@@ -262,7 +261,7 @@ class Contest:
             {**self._terms.optimizer_options, **of_optimizer},
             self._registry,
         )
-        counted = {"steps": training.steps, "seed": training.seed, "sample_every": _NEVER}
+        counted = {"steps": training.steps, "seed": training.seed, "sample_every": NEVER}
         built = build_settings({**settings, **counted, "optimizer": optimizer.name})
         return runs.Setup(self._terms.corpus, training.contender.chosen, built, optimizer)
 

@@ -25,10 +25,8 @@ from textgen.registry import Registry
 from textgen.training.held_back import hold_back
 from textgen.training.observer import Evaluated, Event, Observer, Progress
 from textgen.training.record import DivergedError
-from textgen.training.settings import build_settings, settings_dict
+from textgen.training.settings import NEVER, build_settings, settings_dict
 from textgen.training.trainer import TrainedRun, Trainer
-
-_NEVER = 2**62
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class Task:
         optimizer = runs.choose_optimizer(
             settings.get("optimizer"), {**self.optimizer_options, **of_optimizer}, self.registry
         )
-        settings |= {"sample_every": _NEVER, "checkpoint_every": _NEVER}
+        settings |= {"sample_every": NEVER, "checkpoint_every": NEVER}
         built = build_settings({**settings, "optimizer": optimizer.name})
         self.corpus.require(built.sequence_length)
         return runs.Setup(self.corpus, cell, built, optimizer)

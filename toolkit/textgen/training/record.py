@@ -17,7 +17,7 @@ from textgen.training.observer import Finished, Observer, Progress, Sampled, Sav
 from textgen.training.plan import Plan
 from textgen.training.run_folder import RunFolder
 from textgen.training.sampling import sample
-from textgen.training.settings import Settings
+from textgen.training.settings import NEVER, Settings
 
 HELD_BACK = "held back"
 """What weights are chosen by: text held back from training."""
@@ -106,7 +106,7 @@ class Record:
         with meter.paused():
             if step % evaluate == 0 or last:
                 self._evaluate(step)
-            if step % write == 0 or last:
+            if step % write == 0 or (last and write < NEVER):
                 self._sample(step)
 
     def _report(self, step: int, rate: float, seconds: float) -> None:

@@ -11,6 +11,9 @@ from textgen.contracts.options import build_options, option, options_dict
 
 BUDGETS = ("minutes", "steps", "epochs", "tokens")
 DEFAULT_MINUTES = 2.5
+NEVER = 2**62
+"""An interval in steps at whose end nothing happens, not even after the last step."""
+
 CHOSEN = ("hidden_size", "layer_norm", "batch_size", "learning_rate", "dropout")
 """What is chosen where it is not given with a budget in minutes (see ``choosing``)."""
 
