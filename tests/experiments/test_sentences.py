@@ -137,6 +137,13 @@ def test_a_value_at_the_end_of_its_range_is_told(settings, told):
     assert [line[: len(told)] for line in lines if "lies at an end" in line] == [told][: bool(told)]
 
 
+def test_trials_that_were_begun_again_are_not_counted_twice():
+    again = cell("gru", (1.52, 0.01), (1.549, 0.013))
+    again["trials"]["states"] = {"complete": 8, "interrupted": 2, "killed": 1}
+    told = excluded(found([BOTH[0], again], DIFFERENCES))
+    assert any(line.startswith("16 trials chose settings") for line in told)
+
+
 def test_how_much_test_text_was_read_is_told_where_it_was_not_all_or_little():
     told = found(BOTH, DIFFERENCES)
     assert not any("test text" in line for line in excluded(told))

@@ -17,6 +17,9 @@ _LEVEL = 0.05
 _FEW = 10_000
 """Symbols of test text, about; of fewer, a loss depends much on which they are."""
 
+_BROKEN_OFF = ("interrupted", "killed")
+"""States of trials that chose nothing, and were begun again."""
+
 _EDGE = 0.05
 """At how small a share of a range a chosen value lies at its end."""
 
@@ -53,7 +56,12 @@ def excluded(found: Mapping[str, Any]) -> list[str]:
             "their end: none is told."
         )
     seconds = sum(cell["trials"]["seconds"] for cell in cells)
-    trials = sum(sum(cell["trials"]["states"].values()) for cell in cells)
+    trials = sum(
+        number
+        for cell in cells
+        for state, number in cell["trials"]["states"].items()
+        if state not in _BROKEN_OFF
+    )
     if trials:
         lines.append(
             f"{trials} trials chose settings, in {seconds:,.0f} s; no budget holds them. They were "
