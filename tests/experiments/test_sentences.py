@@ -50,6 +50,7 @@ def found(cells, differences=()):
         "unit": "character",
         "corpus": {"name": "shakespeare", "symbols": {"test": 50_000}},
         "reference": "lstm",
+        "finished": True,
         "budgets": {"symbols": {"symbols": 20_000_000}, "time": {"seconds": 93.0}},
         "varied": {"learning_rate": "1e-3..2e-2:log", "dropout": "0..0.4"},
         "trials": 8,
@@ -121,6 +122,8 @@ def test_without_a_cell_to_compare_with_it_is_told_that_nothing_is_compared():
     assert "paired" not in sentences(found(cells))[0]
     assert any(line.startswith("Differences are told to lstm") for line in excluded(found(cells)))
     assert not any("are told to" in line for line in excluded(found(BOTH, DIFFERENCES)))
+    begun = found(cells) | {"finished": False}
+    assert not any("are told to" in line for line in excluded(begun))
 
 
 @pytest.mark.parametrize(

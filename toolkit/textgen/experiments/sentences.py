@@ -189,7 +189,7 @@ def _conditions(found: Mapping[str, Any]) -> str:
 def _alone(found: Mapping[str, Any]) -> bool:
     """Whether there are means to tell, but none of the cell that others are compared with."""
     able = [c["cell"] for c in found["cells"] if any(c[b]["runs"] > 1 for b in _FORMS)]
-    return len(able) > 1 and found["reference"] not in able
+    return found["finished"] and len(able) > 1 and found["reference"] not in able
 
 
 def _most(differences: Sequence[Mapping[str, Any]]) -> int:

@@ -12,7 +12,7 @@ from textgen.contracts.options import build_options, option, options_dict
 BUDGETS = ("minutes", "steps", "epochs", "tokens")
 DEFAULT_MINUTES = 2.5
 NEVER = 2**62
-"""An interval in steps at whose end nothing happens, not even after the last step."""
+"""An interval in steps that no training has: of samples, then, not even a last one is made."""
 
 CHOSEN = ("hidden_size", "layer_norm", "batch_size", "learning_rate", "dropout")
 """What is chosen where it is not given with a budget in minutes (see ``choosing``)."""
