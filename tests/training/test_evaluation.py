@@ -76,6 +76,38 @@ def test_short_documents_are_read_from_their_boundary(network):
         assert loss.nats == pytest.approx(total / count, rel=1e-5)
 
 
+def long_documents():
+    """Two of them, and a short one between: ids and spans."""
+    random = np.random.default_rng(3)
+    ids, spans = [0], []
+    for length in (500, 3, 330):
+        spans.append((len(ids), len(ids) + length))
+        ids += [*random.integers(1, 7, length), 0]
+    return np.array(ids), np.array(spans)
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_long_documents_are_read_in_pieces_where_the_network_forgets(forgets, network, monkeypatch):
+    monkeypatch.setattr("textgen.training.evaluation._WARM_UP", 24)
+    ids, spans = long_documents()
+    evaluator = Evaluator(ids, spans, 0)
+    if not forgets:
+        with torch.no_grad():  # the update gate keeps all of the state but a thousandth
+            network.cells[0].bias_ih[8:16] = 7.0
+    pieces, read = [], evaluator._nats_in_pieces
+
+    def noted(*arguments):
+        pieces.append(read(*arguments))
+        return pieces[-1]
+
+    monkeypatch.setattr(evaluator, "_nats_in_pieces", noted)
+    total = sum(naive(network, [0, *ids[low : high + 1]], high - low + 1) for low, high in spans)
+    carried = evaluator.carried(network)
+    assert carried.symbols == evaluator.symbols == 500 + 3 + 330 + 3
+    assert carried.nats == pytest.approx(total / carried.symbols, rel=1e-5)
+    assert [found is not None for found in pieces] == [forgets]
+
+
 def test_dropout_is_off_while_it_evaluates_and_on_again_after(network):
     network.regularisation = Regularisation(dropout=0.5)
     network.train()
