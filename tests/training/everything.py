@@ -42,10 +42,10 @@ def setup_of(corpus, cell, **settings):
     return runs.Setup(corpus, runs.choose_cell(cell, {}, registry), built, optimizer)
 
 
-def trainer_of(corpus, cell, folder, observer=None, ranks=ALONE, **settings):
+def trainer_of(corpus, cell, folder, observer=None, ranks=ALONE, began=None, **settings):
     setup = setup_of(corpus, cell, **settings)
     network = runs.fresh_network(setup)
     run = RunFolder(folder)
     return Trainer(
-        corpus, network, setup.settings, setup.optimizer, run, observer or Observer(), ranks
+        corpus, network, setup.settings, setup.optimizer, run, observer or Observer(), ranks, began
     )

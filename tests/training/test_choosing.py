@@ -12,7 +12,7 @@ from textgen.contracts.errors import UserError
 from textgen.presets import PRESETS, begin_with, find_preset
 from textgen.registry import discover
 from textgen.runs import choose_optimizer
-from textgen.training.choosing import choose
+from textgen.training.choosing import Choosing
 from textgen.training.observer import Started
 from textgen.training.optimizers import learning_rate
 from textgen.training.settings import build_settings
@@ -34,7 +34,8 @@ def lines(names):
 
 def chosen(corpus, **given):
     cell = discover().load("cell", "gru")
-    return choose(corpus, cell, cell.Options(), choose_optimizer(None, {}, discover()), given)
+    optimizer = choose_optimizer(None, {}, discover())
+    return Choosing(corpus, cell, cell.Options(), optimizer, given).choose()
 
 
 def test_a_longer_budget_takes_a_larger_network_and_more_dropout(running):

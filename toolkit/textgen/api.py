@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,19 +114,20 @@ def train(
     an Optimizer class; left out, it is AdamW. ``settings`` are the fields of
     ``training.settings.Settings``: sizes, the budget (``minutes``, ``steps``, ``epochs`` or
     ``tokens``), ``seed`` and so on. With a budget in minutes, sizes, batch, learning rate and
-    dropout that are not given are chosen for this corpus, machine and budget, but not in a process
-    that torchrun started. ``preset`` is a name of ``presets.PRESETS``, whose settings count where
-    none are given. ``init_from`` is a run or a model file whose weights are learnt on from: cell
-    and sizes are then theirs, symbols are matched by value. Runs go into ``folder/runs``, models
-    into ``folder/exported``. ``notify`` gets sentences to be said, ``observer`` the events of the
+    dropout that are not given are chosen for this corpus, machine and budget; the budget holds the
+    choosing and all of the training, but not the evaluation of what is kept, nor the export.
+    ``preset`` is a name of ``presets.PRESETS``, whose settings count where none are given.
+    ``init_from`` is a run or a model file whose weights are learnt on from: cell and sizes are then
+    theirs, symbols are matched by value. Runs go into ``folder/runs``, models into
+    ``folder/exported``. ``notify`` gets sentences to be said, ``observer`` the events of the
     training; ``trackers`` are names, names with options, or Tracker objects that get its figures.
     """
     need_training()
     from textgen import jobs, runs, scions
     from textgen.presets import begin_with, find_preset
-    from textgen.training.choosing import choose
+    from textgen.training.choosing import Choosing
     from textgen.training.device import choose_device
-    from textgen.training.ranks import launched, launched_ranks
+    from textgen.training.ranks import launched_ranks
     from textgen.training.settings import build_settings
 
     registry = registry or discover()
@@ -148,26 +150,24 @@ def train(
         corpus, corpus_options or {}, registry=registry, notify=notify, progress=progress
     )
     packed.require(chosen.sequence_length)
-    ranks = launched_ranks(chosen.device, chosen.batch_size)
-    choose_device(chosen.device)  # what cannot be used is refused before there is a run
+    began, choosing, streams = time.perf_counter(), None, chosen.batch_size
     if not beginning and (chosen_preset.chosen if chosen_preset else settings.get("minutes")):
-        reason = "Nothing is chosen under torchrun: what is not given is as usual."
-        if not launched():  # each rank, and each that is started again, would choose otherwise
-            choice = choose(
-                packed, chosen_cell.cell_class, chosen_cell.options, chosen_optimizer, settings
-            )
-            chosen, reason = build_settings(choice.settings), choice.reason
-        if notify:
-            notify(reason)
+        cell_class, own = chosen_cell.cell_class, chosen_cell.options
+        choosing = Choosing(packed, cell_class, own, chosen_optimizer, settings)
+        if "batch_size" in choosing.open_settings:
+            streams = 0  # any number of ranks can share as many as will be chosen for it
+    ranks = launched_ranks(chosen.device, streams)
+    choose_device(chosen.device)  # what cannot be used is refused before there is a run
     scion = beginning.scion if beginning else None
     setup = runs.Setup(packed, chosen_cell, chosen, chosen_optimizer, scion.name if scion else "")
-    network = runs.fresh_network(setup, scion)
     if beginning and notify:
         notify(beginning.greeting(packed.vocabulary))
     return jobs.begin(
         setup,
-        network,
         ranks,
+        scion=scion,
+        choosing=choosing,
+        began=began,
         name=name,
         force=force,
         folder=Path(folder),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ from textgen.contracts.errors import UserError
 from textgen.contracts.options import options_dict
 from textgen.contracts.tracker import RunFacts, Tracker
 from textgen.runs import Run, Setup
+from textgen.training.choosing import Choosing
+from textgen.training.grafting import Scion
 from textgen.training.network import Network
 from textgen.training.observer import Observer
 from textgen.training.ranks import Ranks, job, joined
 from textgen.training.run_folder import RUNS, RunFolder, all_runs, new_run
-from textgen.training.settings import settings_dict
+from textgen.training.settings import build_settings, settings_dict
 from textgen.training.tracking import Tracking
-from textgen.training.trainer import Trainer
+from textgen.training.trainer import TrainedRun, Trainer
 
 
 @dataclass(frozen=True)
@@ -39,67 +41,101 @@ class Watchers:
 
 def begin(
     setup: Setup,
-    network: Network,
     ranks: Ranks,
     *,
+    scion: Scion | None,
+    choosing: Choosing | None,
+    began: float,
     name: str | None,
     force: bool,
     folder: Path,
     watchers: Watchers,
     notify: Callable[[str], None] | None,
 ) -> Run:
-    """Trains the fresh ``network`` in a new run, as ``run_folder.new_run`` makes it, to the end of
-    the budget or to an interrupt; or goes on with the run of this torchrun job."""
-    with contextlib.ExitStack() as stack:
-        run, resumed = None, False
-        if ranks.first:
-            run = _begun_by_this_job(setup, name, folder / RUNS)
-            resumed = run is not None and run.last.exists()
-            if run is not None and not resumed:  # lost before its first checkpoint
-                name, force = run.name, True
-            if run is None or not resumed:
-                corpus, cell = setup.corpus.name, setup.cell.name
-                run = new_run(corpus, cell, name=name, force=force, runs=folder / RUNS)
-            stack.enter_context(run.locked())
-            stack.enter_context(_forgotten_unless_begun(run))
-            if not resumed:
-                run.write_description(runs.described(setup) | _job())
-            elif notify:
-                notify(f"Going on with {run.path}, which this torchrun job began.")
-        return _train(run, setup, network, ranks, folder, watchers, resumed=resumed)
+    """Trains a fresh network, or a ``scion``, in a new run, as ``run_folder.new_run`` makes it, to
+    the end of the budget or to an interrupt; or goes on with the run of this torchrun job.
+
+    Settings that are left to ``choosing`` are chosen by all ranks together. A budget in minutes
+    counts from when it ``began`` by ``time.perf_counter``.
+    """
+    with contextlib.ExitStack() as held:
+        with joined(ranks):
+            _refuse_another(setup, ranks)
+            open_settings = choosing.open_settings if choosing else ()
+            begun = None
+            if ranks.first:
+                begun = _begun_by_this_job(setup, name, folder / RUNS, open_settings)
+            if choosing:
+                setup = _chosen(setup, choosing, begun, ranks, notify)
+            network = runs.fresh_network(setup, scion)
+            run, resumed = begun, begun is not None and begun.last.exists()
+            if ranks.first:
+                if run is not None and not resumed:  # lost before its first checkpoint
+                    name, force = run.name, True
+                if run is None or not resumed:
+                    corpus, cell = setup.corpus.name, setup.cell.name
+                    run = new_run(corpus, cell, name=name, force=force, runs=folder / RUNS)
+                held.enter_context(run.locked())
+                held.enter_context(_forgotten_unless_begun(run))
+                if not resumed:
+                    run.write_description(runs.described(setup) | _job())
+                elif notify:
+                    notify(f"Going on with {run.path}, which this torchrun job began.")
+            told = ranks.agreed({"run": run.name if run else "", "resumed": resumed})
+            run = run or RunFolder(folder / RUNS / told["run"])
+            trained = _trained(
+                run, setup, network, ranks, watchers, resumed=told["resumed"], began=began
+            )
+        return runs.finish_run(run, setup, trained, folder, export_it=ranks.first)
 
 
 def go_on(run: RunFolder, setup: Setup, ranks: Ranks, *, folder: Path, watchers: Watchers) -> Run:
     """Goes on with a run from its last checkpoint."""
     with run.locked() if ranks.first else contextlib.nullcontext():
         network = runs.fresh_network(setup)
-        return _train(run, setup, network, ranks, folder, watchers, resumed=True)
+        with joined(ranks):
+            _refuse_another(setup, ranks)
+            trained = _trained(run, setup, network, ranks, watchers, resumed=True)
+        return runs.finish_run(run, setup, trained, folder, export_it=ranks.first)
 
 
-def _train(
-    run: RunFolder | None,
+def _chosen(
+    setup: Setup,
+    choosing: Choosing,
+    begun: RunFolder | None,
+    ranks: Ranks,
+    notify: Callable[[str], None] | None,
+) -> Setup:
+    """The setup with the settings that were open: chosen now, or when this job ``begun`` a run."""
+    settings = ranks.agreed(begun.description()["settings"] if begun else None)
+    if settings is None:
+        choice = choosing.choose(ranks)
+        settings = choice.settings
+        if notify and ranks.first:
+            notify(choice.reason)
+    return replace(setup, settings=build_settings(settings))
+
+
+def _trained(
+    run: RunFolder,
     setup: Setup,
     network: Network,
     ranks: Ranks,
-    folder: Path,
     watchers: Watchers,
     *,
     resumed: bool,
-) -> Run:
-    """Trains on all ranks, and exports on the first, which alone need know the run's folder."""
-    with joined(ranks):
-        told = _told({"run": run.name if run else "", "resumed": resumed}, setup, ranks)
-        run = run or RunFolder(folder / RUNS / told["run"])
-        facts = _facts(run, setup)
-        tracking = Tracking(watchers.observer, watchers.trackers, facts, watchers.warn)
-        trainer = Trainer(
-            setup.corpus, network, setup.settings, setup.optimizer, run, tracking, ranks
-        )
-        if told["resumed"]:
-            trainer.resume()
-        with tracking:
-            trained = trainer.run()
-    return runs.finish_run(run, setup, trained, folder, export_it=ranks.first)
+    began: float | None = None,
+) -> TrainedRun:
+    """What all ranks have trained; the first alone need know the run's folder."""
+    facts = _facts(run, setup)
+    tracking = Tracking(watchers.observer, watchers.trackers, facts, watchers.warn)
+    trainer = Trainer(
+        setup.corpus, network, setup.settings, setup.optimizer, run, tracking, ranks, began
+    )
+    if resumed:
+        trainer.resume()
+    with tracking:
+        return trainer.run()
 
 
 def _facts(run: RunFolder, setup: Setup) -> RunFacts:
@@ -110,27 +146,28 @@ def _facts(run: RunFolder, setup: Setup) -> RunFacts:
     return RunFacts(run.name, run.path, settings, setup.corpus.name)
 
 
-def _told(words: Mapping[str, Any], setup: Setup, ranks: Ranks) -> dict[str, Any]:
-    """The words of the first rank. Raises UserError where it trains something else."""
-    mine = {**words, **_comparable(runs.described(setup))}
-    told: dict[str, Any] = json.loads(ranks.broadcast(json.dumps(mine).encode()))
-    other = [part for part in mine.keys() - words.keys() if mine[part] != told.get(part)]
+def _refuse_another(setup: Setup, ranks: Ranks) -> None:
+    """Raises UserError on a rank that trains something else than the first."""
+    mine = _comparable(runs.described(setup))
+    told = ranks.agreed(mine)
+    other = [part for part in mine if mine[part] != told.get(part)]
     if other:
         raise UserError(
             f"Rank {ranks.rank} was given another {min(other)} than the first rank.",
             "Give the same command and the same text on every machine.",
         )
-    return told
 
 
-def _begun_by_this_job(setup: Setup, name: str | None, folder: Path) -> RunFolder | None:
-    """The newest run that this torchrun job began with the same setup, and of the same name where
-    one is given."""
-    wanted = _comparable(runs.described(setup)) | _job()
+def _begun_by_this_job(
+    setup: Setup, name: str | None, folder: Path, open_settings: Collection[str]
+) -> RunFolder | None:
+    """The newest run that this torchrun job began with the same setup, but for settings that were
+    open, and of the same name where one is given."""
+    wanted = _comparable(runs.described(setup), open_settings) | _job()
     for run in all_runs(folder) if "job" in wanted else []:
         with contextlib.suppress(UserError):
             described = run.description()
-            same = _comparable(described) | {"job": described.get("job")} == wanted
+            same = _comparable(described, open_settings) | {"job": described.get("job")} == wanted
             if same and name in (None, run.name):
                 return run
     return None
@@ -140,10 +177,14 @@ def _job() -> dict[str, str]:
     return {"job": job()} if job() else {}
 
 
-def _comparable(described: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run's description says but for what differs between machines and jobs."""
+def _comparable(
+    described: Mapping[str, Any], open_settings: Collection[str] = ()
+) -> dict[str, Any]:
+    """What a run's description says but for what differs between machines and jobs, and for
+    settings that were open."""
     same = {part: value for part, value in described.items() if part != "job"}
     same["corpus"] = {n: v for n, v in described["corpus"].items() if n != "packed"}
+    same["settings"] = {n: v for n, v in described["settings"].items() if n not in open_settings}
     plain: dict[str, Any] = json.loads(json.dumps(same))
     return plain
 

@@ -169,7 +169,7 @@ class _Pace:
     def seconds(self, least: float) -> float:
         """Of a step, in the mean of as many as ``least`` seconds take, and one at least."""
         step = partial(self._learner.step, 0.0, self._precision)
-        return seconds_a_step(step, self._learner.device, None, least)
+        return seconds_a_step(step, self._learner.device, least)
 
 
 def told(error: BaseException) -> str:

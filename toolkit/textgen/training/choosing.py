@@ -8,9 +8,10 @@ training (docs/training.md has the grids). N symbols to learn, S symbols that th
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from textgen.chosen import Chosen
@@ -20,6 +21,7 @@ from textgen.corpus.packed import PackedCorpus
 from textgen.training.device import choose_device, synchronize
 from textgen.training.learner import Learner
 from textgen.training.network import Network, build_network
+from textgen.training.ranks import ALONE, Ranks
 from textgen.training.settings import CHOSEN, Settings, build_settings
 
 SIZES = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -36,7 +38,7 @@ _STEP = 2048
 """Symbols of a step, about: batches of short documents are larger."""
 
 _STEPS = 3
-"""By the fastest of which the machine's speed is judged, in each precision."""
+"""By the median of which the machine's speed is judged, in each precision."""
 
 _SHARE = 0.05
 """Of a budget in minutes that is spent on finding out how fast the machine is, at most."""
@@ -50,38 +52,43 @@ class Choice:
     reason: str
 
 
-def choose(
-    corpus: PackedCorpus,
-    cell_class: type[Cell],
-    cell_options: Any,
-    optimizer: Chosen[Optimizer],
-    given: Mapping[str, Any],
-) -> Choice:
-    """The settings named ``CHOSEN`` for a budget; those ``given`` are kept.
+@dataclass(frozen=True)
+class Choosing:
+    """What is still to be chosen for a training, and what is ``given``."""
 
-    Raises UserError for settings that cannot be.
-    """
-    given = {name: value for name, value in given.items() if value is not None}
-    usual = build_settings(given)
-    rows = _batch(corpus, usual.sequence_length)
-    trials = _Trials(
-        corpus,
-        cell_class,
-        cell_options,
-        optimizer,
-        {"layer_norm": True, "batch_size": rows, **given},
-    )
-    size, shown = trials.largest([usual.hidden_size] if "hidden_size" in given else SIZES)
-    epochs = shown.symbols / corpus.symbols("train")
-    rules = {
-        "hidden_size": size,
-        "layer_norm": True,
-        "batch_size": rows,
-        "learning_rate": _learning_rate(size, shown.steps),
-        "dropout": _dropout(epochs),
-    }
-    chosen = {name: rules[name] for name in CHOSEN if name not in given}
-    return Choice({**given, **chosen}, _reason(chosen, usual, epochs))
+    corpus: PackedCorpus
+    cell_class: type[Cell]
+    cell_options: Any
+    optimizer: Chosen[Optimizer]
+    given: Mapping[str, Any]
+
+    @property
+    def open_settings(self) -> tuple[str, ...]:
+        """The names of the settings that are chosen."""
+        return tuple(name for name in CHOSEN if self.given.get(name) is None)
+
+    def choose(self, ranks: Ranks = ALONE) -> Choice:
+        """The settings named ``CHOSEN`` for a budget; those ``given`` are kept.
+
+        All ``ranks`` are in touch and do the same, by what the first one measures: the speed is
+        that of all of them at work. Raises UserError for settings that cannot be.
+        """
+        given = {name: value for name, value in self.given.items() if value is not None}
+        usual = build_settings(given)
+        rows = _batch(self.corpus, usual.sequence_length, ranks.count)
+        tried = {"layer_norm": True, "batch_size": rows, **given}
+        trials = _Trials(replace(self, given=tried), ranks)
+        size, shown = trials.largest([usual.hidden_size] if "hidden_size" in given else SIZES)
+        epochs = shown.symbols / self.corpus.symbols("train")
+        rules = {
+            "hidden_size": size,
+            "layer_norm": True,
+            "batch_size": rows,
+            "learning_rate": _learning_rate(size, shown.steps),
+            "dropout": _dropout(epochs),
+        }
+        chosen = {name: rules[name] for name in self.open_settings}
+        return Choice({**given, **chosen}, _reason(chosen, usual, epochs))
 
 
 @dataclass(frozen=True)
@@ -96,22 +103,19 @@ class _Shown:
 class _Trials:
     """Networks of different width, for one corpus and budget."""
 
-    corpus: PackedCorpus
-    cell_class: type[Cell]
-    cell_options: Any
-    optimizer: Chosen[Optimizer]
-    given: Mapping[str, Any]
+    of: Choosing
+    ranks: Ranks
 
     def largest(self, sizes: Sequence[int]) -> tuple[int, _Shown]:
         """The largest of the ascending ``sizes`` that corpus and budget can teach, else the first,
         and what the budget shows it."""
-        most = self.corpus.symbols("train") / _KNOWN
+        most = self.of.corpus.symbols("train") / _KNOWN
         parameters = {size: _parameters(self._network(size)) for size in sizes}
         known = [size for size in sizes if parameters[size] <= most] or sizes[:1]
         kind, amount = self._settings(known[0]).budget
         end = time.perf_counter() + (_SHARE * 60 * amount if kind == "minutes" else math.inf)
         found, low, high = (0, _Shown(0, 0)), 0, len(known)
-        while low < high and not (found[0] and time.perf_counter() > end):
+        while low < high and not (found[0] and self.ranks.agreed(time.perf_counter() > end)):
             middle = (low + high) // 2
             size = known[middle]
             shown = self._shown(size)
@@ -122,21 +126,22 @@ class _Trials:
         return found
 
     def _settings(self, size: int) -> Settings:
-        return build_settings({**self.given, "hidden_size": size})
+        return build_settings({**self.of.given, "hidden_size": size})
 
     def _network(self, size: int) -> Network:
-        symbols = self.corpus.vocabulary.size
-        return build_network(symbols, self.cell_class, self.cell_options, self._settings(size))
+        of, symbols = self.of, self.of.corpus.vocabulary.size
+        return build_network(symbols, of.cell_class, of.cell_options, self._settings(size))
 
     def _shown(self, size: int) -> _Shown:
-        """What the budget shows: in minutes, by the fastest of some steps."""
+        """What the budget shows: in minutes, by how long some steps take."""
         settings = self._settings(size)
         kind, amount = settings.budget
         network = self._network(size).to(choose_device(settings.device)).train()
-        learner = Learner(network, self.corpus, settings, self.optimizer)
+        learner = Learner(network, self.of.corpus, settings, self.of.optimizer, self.ranks)
         symbols, _ = learner.streams.look_ahead()
         if kind == "minutes":
-            steps = 60 * amount / _seconds_a_step(learner, settings.precision)
+            a_symbol = self.ranks.agreed(_seconds_a_symbol(learner, settings.precision))
+            steps = 60 * amount / (a_symbol * symbols)
         else:
             whole = learner.streams.symbols_in_epoch
             steps = amount * {"steps": 1, "epochs": whole / symbols, "tokens": 1 / symbols}[kind]
@@ -148,25 +153,31 @@ def _parameters(network: Network) -> int:
     return sum(p.numel() for cell in network.stack() for p in cell.parameters())
 
 
-def _seconds_a_step(learner: Learner, precision: str) -> float:
-    fastest = float("inf")
+def _seconds_a_symbol(learner: Learner, precision: str) -> float:
+    """In the faster precision, the median of some steps; steps on lines differ in length."""
+    found = []
     for kind in ("float32", "bfloat16") if precision == "auto" else (precision,):
-        for _ in range(_STEPS):
+        seconds = []
+        for _ in range(1 + _STEPS):  # the first one sets kernels up
             began = time.perf_counter()
             try:
-                learner.step(0.0, kind)
+                _, symbols = learner.step(0.0, kind)
             except RuntimeError:  # no bfloat16 here: see choose_precision
                 break
             synchronize(learner.device)
-            fastest = min(fastest, time.perf_counter() - began)
-    return fastest
+            seconds.append((time.perf_counter() - began) / symbols)
+        else:
+            found.append(statistics.median(seconds[1:]))
+    return min(found, default=math.inf)
 
 
-def _batch(corpus: PackedCorpus, length: int) -> int:
-    """Documents side by side, of 32 to 256, so that a step shows some 2,048 symbols."""
+def _batch(corpus: PackedCorpus, length: int, ranks: int) -> int:
+    """Documents side by side, of 32 to 256, so that a step shows some 2,048 symbols; as many for
+    each rank."""
     mean = corpus.symbols("train") / max(1, len(corpus.spans("train")))
     rows = _STEP / min(length, mean + 1)
-    return int(2 ** min(8, max(5, round(math.log2(rows)))))
+    rows = int(2 ** min(8, max(5, round(math.log2(rows)))))
+    return ranks * -(-rows // ranks)
 
 
 def _learning_rate(size: int, steps: float) -> float:

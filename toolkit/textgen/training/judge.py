@@ -42,6 +42,11 @@ class Judge:
             self._lowest = validation
         return Evaluated(step, held_back, validation, best)
 
+    def seconds(self, network: Network) -> float:
+        """How long an evaluation takes, by a part of one."""
+        texts = (self._held_back, self._validation)
+        return sum(evaluator.seconds(network, limit=_SYMBOLS) for evaluator in texts if evaluator)
+
     def losses(self, network: Network) -> dict[str, dict[str, float]]:
         """The losses of the weights that are kept, for the record.
 

@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 
+from textgen.training.budget import Pauses, seconds_a_symbol, steps_within
 from textgen.training.device import choose_precision, fastest, synchronize
 from textgen.training.learner import Learner
 from textgen.training.ranks import ALONE, Ranks
@@ -18,7 +19,7 @@ from textgen.training.settings import Settings
 from textgen.training.streams import Streams
 from textgen.training.threads import Threads
 
-_SPEED_SECONDS = 3.0
+_SPEED_SECONDS = 4.0
 """For how long speed is measured, at most; never more than a twentieth of the budget."""
 
 
@@ -34,21 +35,28 @@ class Plan:
 
 
 def make_plan(
-    learner: Learner, settings: Settings, threads: Threads | None, ranks: Ranks = ALONE
+    learner: Learner,
+    settings: Settings,
+    threads: Threads | None,
+    ranks: Ranks = ALONE,
+    *,
+    began: float | None = None,
+    pauses: Callable[[], Pauses] = Pauses,
 ) -> Plan:
     """Turns the budget into steps, leaving no trace in weights, data or random numbers.
 
-    A budget in minutes counts from here: what the measuring takes is part of it. The plan is the
-    first rank's; the others take part in the steps that it measures.
+    A budget in minutes counts from when the training ``began`` by ``time.perf_counter``, now if
+    that is left out; what is measured here, and the ``pauses`` between its steps, are part of it.
+    The plan is the first rank's; the others take part in the steps that it measures.
     """
+    began = time.perf_counter() if began is None else began
     if not ranks.first:
         return _followed(learner, ranks)
 
-    def step(precision: str, graphs: bool = False) -> None:
+    def step(precision: str, graphs: bool = False) -> int:
         ranks.broadcast(json.dumps({"precision": precision, "graphs": graphs}).encode())
-        _step(learner, precision, graphs)
+        return _step(learner, precision, graphs)
 
-    began = time.perf_counter()
     with learner.untouched():
         precision = choose_precision(settings.precision, learner.device, step)
         graphs = learner.network.graphable and _graphs_pay(partial(step, precision), learner.device)
@@ -56,13 +64,32 @@ def make_plan(
         if kind == "minutes":
             measured = min(_SPEED_SECONDS, 3 * amount)
             usual = partial(step, precision, graphs)
-            seconds = seconds_a_step(usual, learner.device, threads, measured)
-            steps = (amount * 60 - (time.perf_counter() - began)) / seconds
+            a_step = _seconds_a_step(learner, usual, threads, measured)
+            between = pauses()
+            left = 60 * amount - (time.perf_counter() - began)
+            steps = steps_within(left, a_step, between, settings)
         else:
-            steps = steps_in(kind, amount, learner.streams)
-    plan = Plan(max(1, round(steps)), str(learner.device), precision, graphs)
+            steps = max(1, round(steps_in(kind, amount, learner.streams)))
+    plan = Plan(steps, str(learner.device), precision, graphs)
     ranks.broadcast(json.dumps(vars(plan)).encode())
     return plan
+
+
+def _seconds_a_step(
+    learner: Learner, step: Callable[[], int], threads: Threads | None, seconds: float
+) -> float:
+    """How long a step takes in the mean, by the fastest number of threads, which is then set."""
+
+    def measured() -> int:
+        symbols = step()
+        synchronize(learner.device)
+        return symbols
+
+    mean, _ = learner.streams.look_ahead()
+    if threads and len(threads.choices) > 1:
+        threads.calibrate(measured, seconds / 2)
+        seconds /= 2
+    return mean * seconds_a_symbol(measured, seconds)
 
 
 def steps_in(kind: str, amount: float, streams: Streams) -> float:
@@ -82,10 +109,10 @@ def _followed(learner: Learner, ranks: Ranks) -> Plan:
     return Plan(**told)
 
 
-def _step(learner: Learner, precision: str, graphs: bool) -> None:
-    """A step that learns nothing."""
+def _step(learner: Learner, precision: str, graphs: bool) -> int:
+    """A step that learns nothing; the symbols it showed."""
     learner.network.use_graphs(graphs)
-    learner.step(0.0, precision)
+    return learner.step(0.0, precision)[1]
 
 
 def _graphs_pay(step: Callable[[bool], object], device: torch.device) -> bool:
@@ -97,23 +124,12 @@ def _graphs_pay(step: Callable[[bool], object], device: torch.device) -> bool:
         return False
 
 
-def seconds_a_step(
-    step: Callable[[], object],
-    device: torch.device,
-    threads: Threads | None,
-    seconds: float,
-) -> float:
-    """How long a step takes, measured for some ``seconds``; nothing is learnt."""
-
-    def measured() -> None:
-        step()
-        synchronize(device)
-
-    if threads:
-        return threads.calibrate(measured, seconds)
+def seconds_a_step(step: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """How long a step takes in the mean of some ``seconds``; nothing is learnt."""
     steps = 0
     began = time.perf_counter()
     while (passed := time.perf_counter() - began) < seconds or not steps:
-        measured()
+        step()
+        synchronize(device)
         steps += 1
     return passed / steps

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -105,6 +107,10 @@ class Ranks:
                 sent = torch.frombuffer(bytearray(data), dtype=torch.uint8)
             distributed.broadcast(sent, 0)
         return sent.numpy().tobytes()
+
+    def agreed(self, value: Any) -> Any:
+        """The value of JSON that the first rank has."""
+        return value if self.count == 1 else json.loads(self.broadcast(json.dumps(value).encode()))
 
     def take_after_first(self, tensors: Sequence[Tensor]) -> None:
         """Puts into each tensor what the first rank has in it."""

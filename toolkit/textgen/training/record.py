@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,19 +10,23 @@ from torch import Tensor
 
 from textgen.contracts.errors import TextgenError
 from textgen.corpus.packed import PackedCorpus
+from textgen.training.budget import Pauses
 from textgen.training.checkpoint import Checkpoint, load_weights, write_checkpoint
 from textgen.training.judge import Judge
 from textgen.training.learner import Learner
 from textgen.training.meter import Meter
+from textgen.training.network import Network
 from textgen.training.observer import Finished, Observer, Progress, Sampled, Saved, Started
 from textgen.training.plan import Plan
 from textgen.training.run_folder import RunFolder
-from textgen.training.sampling import sample
+from textgen.training.sampling import LENGTH, sample
 from textgen.training.settings import NEVER, Settings
 
 HELD_BACK = "held back"
 """What weights are chosen by: text held back from training."""
 
+_REHEARSED = 40
+"""Symbols of a sample by which the time of a whole one is told."""
 
 _SLOW = {
     "steps": "This cell has no fast scan with these options: its steps are taken one by one.",
@@ -58,6 +63,25 @@ class Record:
     def chosen_by(self) -> str:
         """``held back``, or nothing: the last weights."""
         return HELD_BACK if self._judge.best_step else ""
+
+    def rehearse(self) -> Pauses:
+        """How long the pauses of this training will be, by parts of them; nothing is told or kept.
+
+        Every evaluation may write the best weights; a checkpoint has three numbers for each, for
+        AdamW keeps two."""
+        network, path = self._learner.result, self._folder.last.with_name(".rehearsal.part")
+        self._written(1)  # the first symbol sets kernels up
+        began = time.perf_counter()
+        self._written(_REHEARSED)
+        wrote = time.perf_counter()
+        write_checkpoint(path, _weights(network))
+        path.unlink()
+        saved = time.perf_counter()
+        return Pauses(
+            evaluation=self._judge.seconds(network) + saved - wrote,
+            sample=(wrote - began) * LENGTH / _REHEARSED,
+            checkpoint=3 * (saved - wrote),
+        )
 
     def begin(self, plan: Plan, step: int, notices: Sequence[str]) -> None:
         """Tells of the plan, which is begun, or gone on with from ``step``."""
@@ -137,19 +161,22 @@ class Record:
         if not any(losses.values()):
             return
         if evaluated.best:
-            weights = {f"weights.{n}": v for n, v in network.state_dict().items()}
             values = {"step": step, "chosen_by": HELD_BACK}
-            write_checkpoint(self._folder.best, Checkpoint(weights, values))
+            write_checkpoint(self._folder.best, _weights(network, **values))
         self._add(step, {name: loss.nats for name, loss in losses.items() if loss})
         self._observer.on(evaluated)
 
-    def _sample(self, step: int) -> None:
-        text = sample(
+    def _written(self, length: int = LENGTH) -> str:
+        return sample(
             self._learner.result,
             self._corpus.vocabulary,
             documents=self._corpus.documents not in ("files", "none"),
             seed=self._settings.seed,
+            length=length,
         )
+
+    def _sample(self, step: int) -> None:
+        text = self._written()
         self.samples.append(Sampled(step, text))
         self._folder.add_sample(step, text)
         self._observer.on(self.samples[-1])
@@ -191,6 +218,10 @@ class Record:
     def _add(self, step: int, metrics: dict[str, Any]) -> None:
         shown = {"step": step, "symbols": self._learner.streams.shown}
         self._folder.add_metrics(shown | metrics)
+
+
+def _weights(network: Network, **values: Any) -> Checkpoint:
+    return Checkpoint({f"weights.{n}": v for n, v in network.state_dict().items()}, values)
 
 
 def _refuse_divergence(loss: float, step: int) -> None:

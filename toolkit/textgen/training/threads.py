@@ -37,15 +37,19 @@ class Threads:
         torch.set_num_threads(self._before)
 
     @property
+    def choices(self) -> list[int]:
+        """The numbers that are tried."""
+        return self._choice.choices
+
+    @property
     def count(self) -> int:
         """The number of threads found fastest."""
         return self._choice.count
 
     def calibrate(self, step: Callable[[], object], seconds: float) -> float:
         """Takes the fastest number; returns how long a step takes, tried for ``seconds`` in all."""
-        choices = self._choice.choices
-        share = seconds / len(choices)
-        taken = {count: self._measure(step, count, share) for count in reversed(choices)}
+        share = seconds / len(self.choices)
+        taken = {count: self._measure(step, count, share) for count in reversed(self.choices)}
         self._choice.take_fastest(taken)
         torch.set_num_threads(self.count)
         return taken[self.count]

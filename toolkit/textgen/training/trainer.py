@@ -48,7 +48,9 @@ class TrainedRun:
 class Trainer:
     """One training of a fresh network on one corpus.
 
-    With several ``ranks`` each of them runs one; the first alone evaluates, tells and writes.
+    With several ``ranks`` each of them runs one; the first alone evaluates, tells and writes. A
+    budget in minutes counts from when the training ``began`` by ``time.perf_counter``: from ``run``
+    where that is left out.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Trainer:
         folder: RunFolder,
         observer: Observer,
         ranks: Ranks = ALONE,
+        began: float | None = None,
     ) -> None:
         self._settings = settings
+        self._began = began
         self._folder = folder
         self._ranks = ranks
         device = choose_device(settings.device)
@@ -89,6 +93,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Goes on from the run's last checkpoint, exactly where it was."""
+        self._began = None  # the time before counts, the time between does not
         checkpoint = read_checkpoint(self._folder.last, self._ranks)
         values = checkpoint.values
         self._learner.restore(checkpoint.tensors, values)
@@ -123,11 +128,18 @@ class Trainer:
 
     def run(self, until: int | None = None) -> TrainedRun:
         """Trains to the end of the budget, to the first interrupt, or to the step ``until``."""
-        began = time.perf_counter() - self._seconds
+        began = self._began or time.perf_counter() - self._seconds
         with self._interrupts, self._threads or contextlib.nullcontext():
             plan = self._plan
             if plan is None:
-                plan = make_plan(self._learner, self._settings, self._threads, self._ranks)
+                plan = make_plan(
+                    self._learner,
+                    self._settings,
+                    self._threads,
+                    self._ranks,
+                    began=began,
+                    pauses=self._record.rehearse,
+                )
             self._plan = plan
             self._learner.network.use_graphs(plan.graphs)
             if self._ranks.first:
