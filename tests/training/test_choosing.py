@@ -52,6 +52,13 @@ def test_a_small_text_is_not_given_a_network_that_learns_it_by_heart(running):
     assert 3 * size * size < 2 * running.symbols("train")
 
 
+def test_a_small_text_is_not_read_until_it_is_known_by_heart(lines):
+    found = chosen(lines, minutes=1000)
+    assert build_settings(found.settings).budget == ("epochs", 60)
+    assert "60 passes over the text, fewer than the some" in found.reason
+    assert build_settings(chosen(lines, minutes=1000, dropout=0.3).settings).minutes == 1000
+
+
 def test_short_documents_are_learnt_in_larger_batches(running, lines):
     assert chosen(running, tokens=100).settings["batch_size"] == 32
     assert chosen(lines, tokens=100).settings["batch_size"] == 256

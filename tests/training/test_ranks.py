@@ -204,6 +204,29 @@ def as_rank(monkeypatch, rank=1, ranks=2, run_id="none"):
         monkeypatch.setenv(name, str(value))
 
 
+def test_two_choose_together(texts):
+    """By one measurement, said once; each rank refuses another setup than the first one's."""
+    folder = texts("chosen")
+    command = ["-m", "textgen", "train", "verses.txt", "--minutes=0.01", "--json"]
+    with torchrun(folder, *command) as process:
+        out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert errors.count("Chosen for") == 1
+    (path,) = folder.glob("runs/*/run.json")
+    settings = json.loads(path.read_text())["settings"]
+    assert f"hidden size {settings['hidden_size']}" in errors
+    assert settings["batch_size"] == 32
+    assert json.loads(out.splitlines()[0])["steps"] == json.loads(out.splitlines()[-1])["steps"]
+
+
+def test_what_a_job_has_chosen_holds_when_it_is_started_again(verses, tmp_path, monkeypatch):
+    as_rank(monkeypatch, rank=0, ranks=1, run_id="chooses")
+    said = []
+    for _ in range(2):
+        textgen.train(verses, minutes=0.002, folder=tmp_path, notify=said.append)
+    assert [line.split()[0] for line in said] == ["Chosen", "Going"]
+
+
 def test_what_ranks_cannot_share(verses, tmp_path, monkeypatch):
     as_rank(monkeypatch, ranks=3)
     with pytest.raises(UserError, match="7 streams cannot be shared evenly by 3 ranks") as refused:

@@ -34,6 +34,10 @@ further from what it could learn than a smaller one."""
 _KNOWN = 0.7
 """Symbols to learn for each parameter, at least: with fewer, it learns them by heart."""
 
+_PASSES = 60
+"""Over a text, at most: further ones teach it by heart, whatever is dropped. Of 3,000 names the
+loss on others was lowest after some 60 passes of 190, and 4 % higher in the end (measured)."""
+
 _STEP = 2048
 """Symbols of a step, about: batches of short documents are larger."""
 
@@ -64,8 +68,10 @@ class Choosing:
 
     @property
     def open_settings(self) -> tuple[str, ...]:
-        """The names of the settings that are chosen."""
-        return tuple(name for name in CHOSEN if self.given.get(name) is None)
+        """The names of the settings that are chosen. Where dropout is, a budget in minutes may
+        become one in passes."""
+        names = tuple(name for name in CHOSEN if self.given.get(name) is None)
+        return names + (("minutes", "epochs") if "dropout" in names else ())
 
     def choose(self, ranks: Ranks = ALONE) -> Choice:
         """The settings named ``CHOSEN`` for a budget; those ``given`` are kept.
@@ -80,14 +86,16 @@ class Choosing:
         trials = _Trials(replace(self, given=tried), ranks)
         size, shown = trials.largest([usual.hidden_size] if "hidden_size" in given else SIZES)
         epochs = shown.symbols / self.corpus.symbols("train")
-        rules = {
+        rules: dict[str, Any] = {
             "hidden_size": size,
             "layer_norm": True,
             "batch_size": rows,
-            "learning_rate": _learning_rate(size, shown.steps),
-            "dropout": _dropout(epochs),
+            "learning_rate": _learning_rate(size, shown.steps * min(1, _PASSES / epochs)),
+            "dropout": _dropout(min(epochs, _PASSES)),
         }
-        chosen = {name: rules[name] for name in self.open_settings}
+        if usual.minutes is not None and epochs > _PASSES:
+            rules |= {"minutes": None, "epochs": float(_PASSES)}
+        chosen = {name: rules[name] for name in self.open_settings if name in rules}
         return Choice({**given, **chosen}, _reason(chosen, usual, epochs))
 
 
@@ -198,7 +206,13 @@ def _reason(chosen: Mapping[str, Any], settings: Settings, epochs: float) -> str
     words = ", ".join(
         name.replace("_", " ") + ("" if value is True else f" {value:g}")
         for name, value in chosen.items()
+        if name in CHOSEN
     )
-    unit = kind[:-1] if amount == 1 else kind
+    budget = f"{amount:g} {kind[:-1] if amount == 1 else kind}"
     times = f"{epochs:.1f} times" if epochs < 10 else f"{epochs:.0f} times"
-    return f"Chosen for {amount:g} {unit}, in which the text is seen some {times}: {words}."
+    if "epochs" in chosen:
+        return (
+            f"Chosen for {_PASSES} passes over the text, fewer than the some {epochs:.0f} of "
+            f"{budget}, which would teach it by heart: {words}."
+        )
+    return f"Chosen for {budget}, in which the text is seen some {times}: {words}."
