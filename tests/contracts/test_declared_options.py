@@ -58,7 +58,7 @@ def test_words_become_values():
         ({"heads": 2.5}, "a whole number, not 2.5", "default is 4"),
         ({"share": "1"}, "cannot be 1.0", "above 0, below 1"),
         ({"share": "nan"}, "cannot be nan", "above 0, below 1"),
-        ({"floor": "inf"}, "cannot be inf", "at least 1e-06"),
+        ({"floor": "inf"}, "cannot be inf", "a finite number, at least 1e-06"),
         ({"peephole": "perhaps"}, "is yes or no", "peephole=yes"),
         ({"kind": "max"}, "cannot be 'max'", "one of sum, mean"),
         ({"limit": "x"}, "a whole number", "default is None"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from textgen.registry import discover
 from textgen.training.checkpoint import read_checkpoint
 from textgen.training.observer import Progress, Started
 from textgen.training.optimizers import learning_rate
+from textgen.training.record import Record
 from textgen.training.settings import build_settings
 
 
@@ -301,6 +303,27 @@ def test_a_signal_leaves_a_checkpoint_and_a_model(number, verses, tmp_path):
     assert process.returncode == 128 + number, errors
     assert (tmp_path / "runs" / "it" / "checkpoints" / "last.safetensors").exists()
     assert textgen.load(tmp_path / "exported" / "model.onnx").generate(length=5, seed=1).text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_step_leaves_nothing(
+    number, verses, tmp_path, monkeypatch, capfd
+):
+    """Nothing is left of the training, and a model of before stays the newest."""
+    monkeypatch.chdir(tmp_path)
+    rehearse = Record.rehearse
+
+    def interrupted(record):
+        os.kill(os.getpid(), number)
+        return rehearse(record)
+
+    monkeypatch.setattr(Record, "rehearse", interrupted)
+    command = ["train", str(verses), "--minutes", "0.001", "--hidden-size", "8"]
+    assert cli.run(command) == 128 + number
+    assert "Stopped before the first step" in capfd.readouterr().err
+    assert list(tmp_path.glob("runs/*")) == []
+    assert not (tmp_path / "exported").exists()
 
 
 def test_cuda_asked_for_but_not_there(verses, tmp_path):

@@ -182,4 +182,6 @@ def _check_bounds(info: OptionInfo, value: float, where: str) -> None:
         and value < bounds.get("below", math.inf)
     )
     if not inside:
-        raise UserError(f"{where} cannot be {value}.", f"It is {info.limits or 'a finite number'}.")
+        limits = [info.limits] if info.limits else []
+        allowed = ", ".join(limits if math.isfinite(value) else ["a finite number", *limits])
+        raise UserError(f"{where} cannot be {value}.", f"It is {allowed}.")

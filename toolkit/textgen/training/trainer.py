@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from textgen.chosen import Chosen
+from textgen.contracts.errors import TextgenError
 from textgen.contracts.optimizer import Optimizer
 from textgen.corpus.packed import PackedCorpus
 from textgen.interrupts import Interrupts
@@ -43,6 +44,17 @@ class TrainedRun:
     """The step whose weights these are."""
     chosen_by: str = ""
     """``held back``, or nothing: the last weights."""
+
+
+class StoppedError(TextgenError):
+    """A signal came before the first step."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            "Stopped before the first step: there is nothing to keep.",
+            "The same command begins again.",
+        )
+        self.exit_status = 128 + number
 
 
 class Trainer:
@@ -127,7 +139,10 @@ class Trainer:
         return found | {"ranks": str(self._ranks.count)}
 
     def run(self, until: int | None = None) -> TrainedRun:
-        """Trains to the end of the budget, to the first interrupt, or to the step ``until``."""
+        """Trains to the end of the budget, to the first interrupt, or to the step ``until``.
+
+        Raises StoppedError where a signal comes before the first step of all.
+        """
         began = self._began or time.perf_counter() - self._seconds
         with self._interrupts, self._threads or contextlib.nullcontext():
             plan = self._plan
@@ -140,6 +155,8 @@ class Trainer:
                     began=began,
                     pauses=self._record.rehearse,
                 )
+                if self._stopped():
+                    raise StoppedError(self._signal or 0)
             self._plan = plan
             self._learner.network.use_graphs(plan.graphs)
             if self._ranks.first:
