@@ -13,7 +13,7 @@ from watching import Remember
 
 import textgen
 from textgen.training.budget import Pauses, seconds_a_symbol, steps_within
-from textgen.training.observer import Finished
+from textgen.training.observer import Finished, Started
 from textgen.training.settings import build_settings
 
 
@@ -66,6 +66,7 @@ def test_what_went_before_is_part_of_the_budget(verses, tmp_path):
     trained = trainer.run()
     assert trained.plan.steps == trained.step == 1
     assert seen.last(Finished).seconds == trained.seconds > 1000
+    assert any("one step is left" in notice for notice in seen.last(Started).notices)
 
 
 def test_a_rehearsal_leaves_no_trace(verses, tmp_path):

@@ -25,6 +25,11 @@ from textgen.training.run_folder import RunFolder
 from textgen.training.settings import Settings
 from textgen.training.threads import Threads
 
+_TOO_SHORT = (
+    "What was measured took nearly all of the budget, and one step is left of it: "
+    "give more --minutes, or --steps."
+)
+
 
 @dataclass
 class TrainedRun:
@@ -157,6 +162,8 @@ class Trainer:
                 )
                 if self._stopped():
                     raise StoppedError(self._signal or 0)
+                if plan.steps == 1 and self._settings.budget[0] == "minutes":
+                    self._notices.append(_TOO_SHORT)
             self._plan = plan
             self._learner.network.use_graphs(plan.graphs)
             if self._ranks.first:
