@@ -17,6 +17,7 @@ from textgen import runs
 from textgen.contracts.errors import UserError
 from textgen.contracts.options import options_dict
 from textgen.contracts.tracker import RunFacts, Tracker
+from textgen.interrupts import Interrupts
 from textgen.runs import Run, Setup
 from textgen.training.choosing import Choosing
 from textgen.training.grafting import Scion
@@ -86,7 +87,7 @@ def begin(
             trained = _trained(
                 run, setup, network, ranks, watchers, resumed=told["resumed"], began=began
             )
-        return runs.finish_run(run, setup, trained, folder, export_it=ranks.first)
+        return _exported(run, setup, trained, ranks, folder)
 
 
 def go_on(run: RunFolder, setup: Setup, ranks: Ranks, *, folder: Path, watchers: Watchers) -> Run:
@@ -96,6 +97,12 @@ def go_on(run: RunFolder, setup: Setup, ranks: Ranks, *, folder: Path, watchers:
         with joined(ranks):
             _refuse_another(setup, ranks)
             trained = _trained(run, setup, network, ranks, watchers, resumed=True)
+        return _exported(run, setup, trained, ranks, folder)
+
+
+def _exported(run: RunFolder, setup: Setup, trained: TrainedRun, ranks: Ranks, folder: Path) -> Run:
+    """The run that has ended, whose model file a first signal does not keep from being made."""
+    with Interrupts():
         return runs.finish_run(run, setup, trained, folder, export_it=ranks.first)
 
 
