@@ -12,7 +12,7 @@ from textgen.contracts.errors import UserError
 from textgen.presets import PRESETS, begin_with, find_preset
 from textgen.registry import discover
 from textgen.runs import choose_optimizer
-from textgen.training.choosing import Choosing
+from textgen.training.choosing import Choosing, _batch
 from textgen.training.observer import Started
 from textgen.training.optimizers import learning_rate
 from textgen.training.settings import build_settings
@@ -55,13 +55,14 @@ def test_a_small_text_is_not_given_a_network_that_learns_it_by_heart(running):
 def test_a_small_text_is_not_read_until_it_is_known_by_heart(lines):
     found = chosen(lines, minutes=1000)
     assert build_settings(found.settings).budget == ("epochs", 60)
-    assert "60 passes over the text, fewer than the some" in found.reason
+    assert "60 passes over the text; 1000 minutes would be some" in found.reason
     assert build_settings(chosen(lines, minutes=1000, dropout=0.3).settings).minutes == 1000
 
 
 def test_short_documents_are_learnt_in_larger_batches(running, lines):
     assert chosen(running, tokens=100).settings["batch_size"] == 32
     assert chosen(lines, tokens=100).settings["batch_size"] == 256
+    assert _batch(lines, 64, ranks=3) == 258
 
 
 def test_what_is_given_is_kept(running):
@@ -86,6 +87,14 @@ def test_a_training_of_some_minutes_begins_with_what_was_chosen(running, tmp_pat
     assert settings["hidden_size"] < 256
     (reason,) = said
     assert f"hidden size {settings['hidden_size']}" in reason
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_chosen(running, tmp_path):
+    said = []
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    with pytest.raises(UserError, match="exists"):
+        textgen.train(running, minutes=1, name="mine", notify=said.append, folder=tmp_path)
+    assert said == []
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -24,7 +24,7 @@ from textgen.training.grafting import Scion
 from textgen.training.network import Network
 from textgen.training.observer import Observer
 from textgen.training.ranks import Ranks, job, joined
-from textgen.training.run_folder import RUNS, RunFolder, all_runs, new_run
+from textgen.training.run_folder import RUNS, RunFolder, all_runs, check_free, new_run
 from textgen.training.settings import build_settings, settings_dict
 from textgen.training.tracking import Tracking
 from textgen.training.trainer import TrainedRun, Trainer
@@ -66,6 +66,8 @@ def begin(
             begun = None
             if ranks.first:
                 begun = _begun_by_this_job(setup, name, folder / RUNS, open_settings)
+                if begun is None and name is not None:  # before time is spent on choosing
+                    check_free(name, force=force, runs=folder / RUNS)
             if choosing:
                 setup = _chosen(setup, choosing, begun, ranks, notify)
             network = runs.fresh_network(setup, scion)

@@ -86,15 +86,13 @@ class Choosing:
         trials = _Trials(replace(self, given=tried), ranks)
         size, shown = trials.largest([usual.hidden_size] if "hidden_size" in given else SIZES)
         epochs = shown.symbols / self.corpus.symbols("train")
-        rules: dict[str, Any] = {
-            "hidden_size": size,
-            "layer_norm": True,
-            "batch_size": rows,
-            "learning_rate": _learning_rate(size, shown.steps * min(1, _PASSES / epochs)),
-            "dropout": _dropout(min(epochs, _PASSES)),
-        }
-        if usual.minutes is not None and epochs > _PASSES:
+        rules: dict[str, Any] = {"hidden_size": size, "layer_norm": True, "batch_size": rows}
+        steps = shown.steps
+        if usual.minutes is not None and "dropout" not in given and epochs > _PASSES:
             rules |= {"minutes": None, "epochs": float(_PASSES)}
+            steps *= _PASSES / epochs
+        rules["learning_rate"] = _learning_rate(size, steps)
+        rules["dropout"] = _dropout(epochs)
         chosen = {name: rules[name] for name in self.open_settings if name in rules}
         return Choice({**given, **chosen}, _reason(chosen, usual, epochs))
 
@@ -212,7 +210,7 @@ def _reason(chosen: Mapping[str, Any], settings: Settings, epochs: float) -> str
     times = f"{epochs:.1f} times" if epochs < 10 else f"{epochs:.0f} times"
     if "epochs" in chosen:
         return (
-            f"Chosen for {_PASSES} passes over the text, fewer than the some {epochs:.0f} of "
-            f"{budget}, which would teach it by heart: {words}."
+            f"Chosen for {_PASSES} passes over the text; {budget} would be some {epochs:.0f}, and "
+            f"teach it by heart: {words}."
         )
     return f"Chosen for {budget}, in which the text is seen some {times}: {words}."

@@ -135,16 +135,9 @@ def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path
     A ``name`` that exists is refused with UserError, or emptied with ``force``.
     """
     if name is not None:
-        check_name(name, "run")
+        check_free(name, force=force, runs=runs)
         path = runs / name
-        if name == "model":
-            raise UserError(
-                "A run cannot be named model: exported/model.onnx is always the newest.",
-                "Choose another name.",
-            )
         if path.exists():
-            if not force:
-                raise UserError(f"The run {path} exists.", "Choose another name, or add --force.")
             with RunFolder(path).locked():
                 pass
             shutil.rmtree(path)
@@ -157,6 +150,18 @@ def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path
             path.mkdir(parents=True)
             return RunFolder(path)
         number += 1
+
+
+def check_free(name: str, *, force: bool, runs: Path) -> None:
+    """Raises UserError where ``new_run`` would refuse the ``name``."""
+    check_name(name, "run")
+    if name == "model":
+        raise UserError(
+            "A run cannot be named model: exported/model.onnx is always the newest.",
+            "Choose another name.",
+        )
+    if (runs / name).exists() and not force:
+        raise UserError(f"The run {runs / name} exists.", "Choose another name, or add --force.")
 
 
 def base_name(corpus: str, cell: str) -> str:
