@@ -72,6 +72,7 @@ bench: $(VENV)/dev.ready ## measure: each benchmark prints one table
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/starting.py
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) $(EXTRAS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
