@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fake_distributions import BROKEN_SAMPLERS, install_sampler
+from fake_distributions import BROKEN_SAMPLERS, install, install_sampler, write_metadata
 from textgen.contracts.errors import PluginError, UserError
 from textgen.contracts.hooks import KINDS
 from textgen.entries import DISTRIBUTION
@@ -79,6 +79,83 @@ def test_a_dozen_broken_distributions_at_once(site):
     registry = discover(warn=lines.append)
     assert {"greedy", "temperature", "top-k", "top-p", "min-p"} <= set(registry.load_all("sampler"))
     assert len(lines) == len(BROKEN_SAMPLERS) == 12
+
+
+HOOK = """
+    from dataclasses import dataclass
+    from textgen.contracts.hooks import hookimpl
+    from textgen.contracts.sampler import Sampler
+
+    TEXTGEN_CONTRACT = 1
+
+    @hookimpl
+    def textgen_samplers():
+        return RETURNED
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "quoted"),
+    [
+        ("None", "textgen_odd.textgen_samplers() returns None, no mapping of names"),
+        ("['odd']", "returns ['odd'], no mapping of names"),
+        ("{1: Sampler}", "no mapping of names"),
+        ("{'odd': type('S', (Sampler,), {'adjust': id, 'Options': int})}", "no dataclass"),
+        ("{'odd': type('S', (Sampler,), {'adjust': id, 'Options': Wanting})}", "has no default"),
+        ("{'odd': type('S', (Sampler,), {'adjust': id, 'Options': Listing})}", "neither bool"),
+    ],
+)
+def test_a_hook_returns_what_it_should(site, returned, quoted):
+    options = """
+    @dataclass(frozen=True)
+    class Wanting:
+        number: int
+
+    @dataclass(frozen=True)
+    class Listing:
+        numbers: list[int] = ()
+    """
+    install_sampler(site, "textgen-odd", "odd", HOOK.replace("RETURNED", returned) + options)
+    with pytest.raises(PluginError) as refused:
+        discover().load("sampler", "odd")
+    assert quoted in refused.value.problem
+
+
+def test_a_recipe_is_a_place(site):
+    source = HOOK.replace("samplers", "corpora").replace("RETURNED", "{'odd': '/a.toml'}")
+    install(site, "textgen-odd", source, {"textgen.corpora:odd": "textgen_odd"})
+    with pytest.raises(PluginError, match=r"no pathlib\.Path and no resource"):
+        discover().load("corpus", "odd")
+
+
+@pytest.mark.parametrize(
+    "target", ["", "textgen-odd", ".odd", "odd/cell.py", "odd:", "odd : x [y]"]
+)
+def test_an_entry_point_that_names_no_module(site, target):
+    write_metadata(site, "textgen-odd", [("textgen.samplers", "odd", target)], "1.0")
+    registry = discover()
+    assert registry.load("sampler", "temperature")
+    with pytest.raises(PluginError, match="could not be loaded"):
+        registry.load("sampler", "odd")
+
+
+def test_metadata_that_cannot_be_read(site):
+    install_sampler(site, "textgen-half", "half")  # as an uninstalling leaves it that was cut short
+    (site / "textgen_half-1.0.dist-info" / "METADATA").unlink()
+    install_sampler(site, "textgen-same", "same")
+    lines: list[str] = []
+    registry = discover(warn=lines.append)
+    assert registry.load("sampler", "same") and "half" not in registry.names("sampler")
+    assert len(lines) == 1 and f"A distribution in {site} has metadata" in lines[0]
+
+
+def test_streams_that_a_plugin_replaces_are_put_back(site, capsys):
+    install_sampler(site, "textgen-mute", "mute", "import sys; sys.stdout = sys.stderr = None")
+    with pytest.raises(PluginError):
+        discover().load("sampler", "mute")
+    print("still here")
+    assert "still here" in capsys.readouterr().out
+    assert sys.stderr is not None
 
 
 def test_neither_of_two_that_share_a_name(site):

@@ -93,8 +93,8 @@ if {piped}:  # a file in its place, for it takes any amount
     os.dup2(os.open("standard-output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
 from textgen import cli, registry
 from textgen.screen import console
-found = list(registry.installed())
-registry.installed = lambda: found
+found = list(registry.installed(print))
+registry.installed = lambda warn: found
 console.prepare_streams()
 for words in json.load(open("commands.json")):
     columns = {narrow} if {{"show", "doctor"}} & set(words) else {wide}

@@ -149,3 +149,14 @@ def test_importing_the_screen_is_cheap():
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+def test_standard_output_kept_for_our_own(capsys):
+    with console.keeping_stdout():
+        print("a plugin's")
+        console.write_text("ours\n")
+        with console.keeping_stdout():
+            console.write_text("ours\n")
+    print("anyone's")
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("ours\nours\nanyone's\n", "a plugin's\n")

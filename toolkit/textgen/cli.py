@@ -56,15 +56,24 @@ class LazyGroup(click.Group):
     """Imports a command when it is called, not when it is listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*MODULES, *added_commands(_registry())]
+        return [*MODULES, *added_commands(_registry(ctx))]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in MODULES:
             command = importlib.import_module(MODULES[name]).command
         else:
-            command = _registry().load("command", name)
+            command = _registry(ctx).load("command", name)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Its own command a plugin may end as it likes, none of ours."""
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:
+            if ctx.invoked_subcommand in MODULES and _plugin_behind(error):
+                raise TextgenError(*_explained(error)) from error
+            raise
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -72,7 +81,7 @@ class LazyGroup(click.Group):
         if args and args[0] not in MODULES:
             from textgen.contracts.errors import unknown_name
 
-            registry = _registry()
+            registry = _registry(ctx)
             promised = registry.entries("command")
             if not any(args[0] in (entry.name, entry.full_name) for entry in promised):
                 raise unknown_name("command", args[0], [*MODULES, *added_commands(registry)])
@@ -82,7 +91,7 @@ class LazyGroup(click.Group):
         for section, commands in SECTIONS.items():
             with formatter.section(section):
                 formatter.write_dl(list(commands.items()), col_max=14)
-        if added := added_commands(_registry()):
+        if added := added_commands(_registry(ctx)):
             with formatter.section("Added by plugins"):
                 formatter.write_dl(list(added.items()), col_max=14)
 
@@ -100,11 +109,15 @@ def added_commands(registry: Registry) -> dict[str, str]:
     return found
 
 
-def _registry() -> Registry:
-    from textgen.registry import discover
+def _registry(ctx: click.Context) -> Registry:
+    """One for a command line, so that what it warns of is said once."""
+    from textgen.registry import Registry, discover
     from textgen.screen import console
 
-    return discover(warn=console.show_warning)
+    found = ctx.meta.get(__name__) or discover(warn=console.show_warning)
+    assert isinstance(found, Registry)
+    ctx.meta[__name__] = found
+    return found
 
 
 @click.group(
@@ -162,7 +175,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _explained(error: Exception) -> tuple[str, str]:
+def _explained(error: BaseException) -> tuple[str, str]:
     """What to say of an error that nothing in the program expected."""
     from textgen.screen import console
 
@@ -178,10 +191,21 @@ def _explained(error: Exception) -> tuple[str, str]:
             "There is not enough memory for what was asked.",
             "Ask for less: smaller sizes, a smaller batch, fewer samples.",
         )
+    if plugin := _plugin_behind(error):
+        return (
+            f"{plugin} failed: {type(error).__name__}: {text}",
+            "textgen plugins check tries its rules; --debug shows the traceback, for its author.",
+        )
     return (
         f"Something failed that should not: {type(error).__name__}: {text}",
         "Run it again with --debug for the traceback, and please report it.",
     )
+
+
+def _plugin_behind(error: BaseException) -> str:
+    from textgen.entries import raised_by
+
+    return raised_by(error)
 
 
 def debugging() -> bool:

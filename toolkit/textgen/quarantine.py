@@ -7,10 +7,12 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator
+from importlib.resources.abc import Traversable
 from types import ModuleType
 from typing import Any
 
 from textgen.contracts import hooks
+from textgen.contracts.options import describe
 
 _BASES = {
     "cell": ("textgen.contracts.cell", "Cell"),
@@ -28,9 +30,10 @@ class PluginFailure(Exception):
 
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
-    """Runs a plugin's code: what it raises is a PluginFailure, what it prints goes to stderr."""
+    """Runs a plugin's code: what it raises is a PluginFailure, what it prints goes to stderr; and
+    where it puts other streams in their place, they are put back."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), contextlib.redirect_stderr(sys.stderr):
             yield
     except (KeyboardInterrupt, PluginFailure):
         raise
@@ -61,10 +64,12 @@ def check_contract(module: ModuleType) -> None:
 
 
 def check_class(plugin: Any, kind: str) -> None:
-    """Raises PluginFailure unless the plugin is a whole class of its kind, or a command; a recipe
-    need not be."""
+    """Raises PluginFailure unless the plugin is a whole class of its kind, a command, or a place
+    where a recipe may lie; TypeError and NameError of options that are wrongly declared."""
     if kind == "command" and not isinstance(plugin, importlib.import_module("click").Command):
         raise PluginFailure(f"{plugin!r} is no click.Command")
+    if kind == "corpus" and not isinstance(plugin, Traversable):
+        raise PluginFailure(f"{plugin!r} is no pathlib.Path and no resource of a package")
     if kind not in _BASES:
         return
     module, name = _BASES[kind]
@@ -74,3 +79,5 @@ def check_class(plugin: Any, kind: str) -> None:
     if inspect.isabstract(plugin):
         missing = ", ".join(sorted(vars(plugin)["__abstractmethods__"]))
         raise PluginFailure(f"{plugin.__name__} lacks {missing}")
+    options: Any = getattr(plugin, "Options", None)
+    describe(options)

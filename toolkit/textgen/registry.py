@@ -13,7 +13,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +22,7 @@ import pluggy
 
 from textgen.contracts import hooks
 from textgen.contracts.errors import PluginError, UserError, unknown_name
-from textgen.entries import Entry, installed
+from textgen.entries import FILE_MODULE, Entry, installed
 from textgen.quarantine import PluginFailure, check_class, check_contract, contained
 
 
@@ -41,7 +41,7 @@ class Registry:
         files: Sequence[Path] = (),
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        self.warn = warn or (lambda line: print(line, file=sys.stderr))
+        self.warn = warn or _to_stderr
         self._only = None if only is None else {_normal(name) for name in only}
         self._manager = pluggy.PluginManager(hooks.PROJECT)
         self._manager.add_hookspecs(hooks)
@@ -197,7 +197,13 @@ class Registry:
         offered: dict[str, Any] = {}
         for implementation in hook.get_hookimpls():
             if implementation.plugin is module:
-                offered.update(implementation.function())
+                found = implementation.function()
+                if not (
+                    isinstance(found, Mapping) and all(isinstance(name, str) for name in found)
+                ):
+                    called = f"{module.__name__}.{hook.name}()"
+                    raise PluginFailure(f"{called} returns {found!r}, no mapping of names")
+                offered.update(found)
         return offered
 
     def _warn_once(self, entry: Entry, reason: str) -> None:
@@ -208,7 +214,7 @@ class Registry:
 
     def _add_file(self, file: Path) -> None:
         place = hashlib.sha256(str(file.resolve()).encode("utf-8", "backslashreplace")).hexdigest()
-        name = f"textgen_plugin_file_{file.stem}_{place[:8]}"  # two files may have one name
+        name = f"{FILE_MODULE}{file.stem}_{place[:8]}"  # two files may have one name
         spec = importlib.util.spec_from_file_location(name, file)
         if not file.is_file():
             raise UserError(f"There is no plugin file {file}.", "Give the path of a .py file.")
@@ -262,7 +268,12 @@ def discover(
     """
     listed = os.environ.get("TEXTGEN_PLUGINS")
     only = None if listed is None else [name.strip() for name in listed.split(",")]
-    return Registry(installed(), only=only if third_party else [], files=files, warn=warn)
+    entries = installed(warn or _to_stderr)
+    return Registry(entries, only=only if third_party else [], files=files, warn=warn)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _normal(distribution: str) -> str:

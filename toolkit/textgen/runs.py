@@ -32,6 +32,7 @@ from textgen.training.evaluation import Evaluator
 from textgen.training.grafting import Scion, graft
 from textgen.training.network import Network, build_network
 from textgen.training.observer import Sampled
+from textgen.training.rehearsal import rehearse
 from textgen.training.run_folder import RunFolder
 from textgen.training.settings import Settings, build_settings, settings_dict
 from textgen.training.trainer import TrainedRun
@@ -207,7 +208,8 @@ def fresh_network(setup: Setup, scion: Scion | None = None) -> Network:
     """The network before its first step, with weights of its own or a scion's; torch's generator
     stands where the seed puts it.
 
-    Raises UserError for settings that no network of this cell can have.
+    Raises UserError for settings that no network of this cell can have, PluginError where the cell
+    does not return what cells return.
     """
     torch.manual_seed(setup.settings.seed)
     cell, vocabulary = setup.cell, setup.corpus.vocabulary
@@ -215,7 +217,9 @@ def fresh_network(setup: Setup, scion: Scion | None = None) -> Network:
     def build(size: int) -> Network:
         return build_network(size, cell.cell_class, cell.options, setup.settings)
 
-    return build(vocabulary.size) if scion is None else graft(scion, vocabulary, build)
+    network = build(vocabulary.size) if scion is None else graft(scion, vocabulary, build)
+    rehearse(network)
+    return network
 
 
 def finish_run(

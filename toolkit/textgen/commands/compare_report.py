@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -158,7 +157,7 @@ def _ranking(losses: dict[str, float]) -> str:
 
 
 def _show_table(found: Mapping[str, Any]) -> None:
-    if console.is_terminal(sys.stdout):
+    if console.is_terminal(console.stdout()):
         console.say("")
     columns, rows = cell_rows(found)
     columns.append("state")

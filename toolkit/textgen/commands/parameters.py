@@ -56,7 +56,8 @@ class Numbers(click.ParamType):
 def with_registry(function: Command) -> Command:
     """Adds ``--plugin``, ``--no-plugins`` and ``--debug``, and passes the ``registry``.
 
-    What was given to a group counts for its commands too.
+    While the command runs, what plugins print goes to standard error. What was given to a group
+    counts for its commands too.
     """
 
     @click.option(
@@ -83,7 +84,8 @@ def with_registry(function: Command) -> Command:
                 files=[*above.get("plugin_files", ()), *plugin_files],
                 warn=console.show_warning,
             )
-        return function(*args, registry=registry, **kwargs)
+        with console.keeping_stdout():
+            return function(*args, registry=registry, **kwargs)
 
     return wrapper
 

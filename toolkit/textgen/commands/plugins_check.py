@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +11,7 @@ from textgen.commands.plugins_doctor import own_lines
 from textgen.commands.plugins_show import kind_option, kinds_of
 
 if TYPE_CHECKING:
-    from textgen.conformance.rules import Finding, Findings
+    from textgen.conformance.rules import Finding
 
 
 @click.command()
@@ -41,7 +40,7 @@ def check(
         entry, plugin = registry.find(word, name), registry.load(word, name)
         findings = examine(word, plugin, assignments(option, "--option"), source)
         _introduce(entry)
-        for finding in _quietly(findings):
+        for finding in findings:
             _show(entry, finding, as_json)
             broken += finding.broken
             tried += not finding.promise
@@ -74,7 +73,7 @@ def _show(entry: Any, finding: Finding, as_json: bool) -> None:
     tables.show_json({"kind": entry.kind, "name": entry.name, **facts, **told})
 
 
-def _where(entry: Any, error: Exception) -> str:
+def _where(entry: Any, error: BaseException) -> str:
     """The plugin's own line at which it raised."""
     from pathlib import Path
 
@@ -82,19 +81,6 @@ def _where(entry: Any, error: Exception) -> str:
     if not lines:
         return ""
     return f" ({Path(lines[-1].filename).name}:{lines[-1].lineno}: {lines[-1].line})"
-
-
-def _quietly(findings: Findings) -> Iterator[Finding]:
-    """The findings; what the plugin prints goes to standard error."""
-    import contextlib
-    import sys
-
-    while True:
-        with contextlib.redirect_stdout(sys.stderr):
-            finding = next(findings, None)
-        if finding is None:
-            return
-        yield finding
 
 
 def _sum_up(broken: int, tried: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -192,7 +191,7 @@ def _batches(source: BinaryIO, encoding: str, file: str) -> Iterator[Any]:
 def _stream_lines(model: Any, batches: Iterator[Any], threshold: float | None) -> int:
     """How many lines were above the threshold."""
     from textgen.runtime.line_scoring import score_lines
-    from textgen.screen import tables
+    from textgen.screen import console, tables
 
     shown = 0
     for batch in batches:
@@ -202,7 +201,7 @@ def _stream_lines(model: Any, batches: Iterator[Any], threshold: float | None) -
             shown += 1
             marks = {"cut": True} if line.cut else {}
             tables.show_json({"line": line.number, **score.to_json(), **marks, "text": line.text})
-        sys.stdout.flush()
+        console.stdout().flush()
     return shown
 
 
@@ -253,9 +252,10 @@ def _documents(
 ) -> Iterator[Any]:
     """The documents of the files, read as a corpus would be."""
     from textgen.contracts.options import build_options
+    from textgen.corpus.documents import documents_of
 
     reader_class = registry.load("reader", reader_name)
     for file in files:
         options = build_options(reader_class.Options, {"encoding": encoding}, "reader")
         reader = reader_class(file, options)  # kept: it owns what standard input is spooled to
-        yield from reader.documents()
+        yield from documents_of(reader)

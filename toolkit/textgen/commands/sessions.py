@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,7 +44,7 @@ def show(name: str, whole: bool, as_json: bool) -> None:
         tables.show_json({**_facts(place, file), "text": file.text})
     elif whole:
         console.write_text(file.text)
-        if console.is_terminal(sys.stdout) and not file.text.endswith("\n"):
+        if console.is_terminal(console.stdout()) and not file.text.endswith("\n"):
             console.write_text("\n")
     else:
         tables.show_details(_details(place, file))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,7 +82,7 @@ def _ended(trial: TrialRecord) -> str:
 
 
 def _show_table(sweep: Sweep) -> None:
-    if console.is_terminal(sys.stdout):
+    if console.is_terminal(console.stdout()):
         console.say("")
     names = [varied.name for varied in sweep.space]
     columns = ["trial", "nats", *(name.replace("_", " ") for name in names)]

@@ -20,7 +20,7 @@ class Finding:
     """What usually breaks the rule."""
     promise: bool = False
     """Whether it is a promise beyond the contract, which a plugin may do without."""
-    error: Exception | None = None
+    error: BaseException | None = None
     """What the plugin raised, if that is what broke the rule."""
 
     @property
@@ -68,14 +68,14 @@ def in_turn(parts: Iterable[Findings]) -> Findings:
             return
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not broken:
                 broken, raised = True, _raised(error)
                 tried[raised.rule] = raised
         yield from tried.values()
 
 
-def _raised(error: Exception) -> Finding:
+def _raised(error: BaseException) -> Finding:
     if isinstance(error, BrokenRuleError):
         return Finding(False, error.rule, error.found, error.cause)
     text = " ".join(str(error).split())

@@ -20,6 +20,8 @@ from typing import Any
 
 from textgen.contracts.errors import UserError, unknown_name
 
+_TYPES = (bool, int, float, str)
+
 
 @dataclass(frozen=True)
 class NoOptions:
@@ -75,11 +77,18 @@ def option(
 
 
 def describe(options: type) -> list[OptionInfo]:
-    """What the dataclass ``options`` declares, in its order."""
+    """What the dataclass ``options`` declares, in its order. Raises TypeError where it is none, and
+    for a field without a default or of a type that no one can type."""
+    if not dataclasses.is_dataclass(options):
+        raise TypeError(f"{options!r} is no dataclass of options")
     hints = typing.get_type_hints(options)
     described = []
     for field in dataclasses.fields(options):
         kind, optional = _plain_type(hints[field.name])
+        if kind not in _TYPES:
+            raise TypeError(f"option {field.name} is neither bool, int, float nor str, but {kind}")
+        if field.default is dataclasses.MISSING:
+            raise TypeError(f"option {field.name} has no default")
         described.append(
             OptionInfo(
                 name=field.name,

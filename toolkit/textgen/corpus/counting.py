@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from textgen.contracts.reader import Document, Reader
+from textgen.corpus.documents import documents_of
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is done ("reading" and "downloading" in bytes, "packing" in characters), how
@@ -44,7 +45,7 @@ class Counting:
                 count(piece)
                 yield piece
 
-        for document in self._reader.documents():
+        for document in documents_of(self._reader):
             pieces = document.pieces
             if type(pieces) is tuple:  # records: no generator for each of millions
                 for piece in pieces:

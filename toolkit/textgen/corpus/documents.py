@@ -12,9 +12,9 @@ import itertools
 import re
 import statistics
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from textgen.contracts.errors import UserError
+from textgen.contracts.errors import PluginError, UserError
 from textgen.contracts.reader import Document, Reader
 from textgen.rewriting import Rule, check_rules
 
@@ -72,6 +72,35 @@ def parse_sizes(text: str) -> tuple[float, float, float]:
     return train, validation, test
 
 
+def documents_of(reader: Reader) -> Iterator[Document]:
+    """The reader's documents, of which the first is looked at. Raises PluginError where it is
+    none."""
+    found = reader.documents()
+    if not isinstance(found, Iterator):
+        raise _no_documents(reader, found, "an iterator of Documents")
+    first = next(found, None)
+    if first is None:
+        return iter(())
+    if not isinstance(first, Document):
+        raise _no_documents(reader, first, "a Document")
+    if type(first.pieces) is not tuple:
+        pieces = iter(first.pieces)
+        beginning = tuple(itertools.islice(pieces, 1))
+        first = replace(first, pieces=itertools.chain(beginning, pieces))
+    else:
+        beginning = first.pieces
+    if beginning and not isinstance(beginning[0], str):
+        raise _no_documents(reader, beginning[0], "a str as a Document's piece")
+    return itertools.chain((first,), found)
+
+
+def _no_documents(reader: Reader, found: object, wanted: str) -> PluginError:
+    return PluginError(
+        f"The reader {type(reader).__name__} gives a {type(found).__name__}, and not {wanted}.",
+        f"textgen plugins check tries its rules, on {reader.source}: --source.",
+    )
+
+
 def choose_documents(reader: Reader, settings: DocumentSettings, name: str) -> tuple[str, str]:
     """What a document is in this corpus, and a notice where that was found by looking at it.
 
@@ -81,7 +110,7 @@ def choose_documents(reader: Reader, settings: DocumentSettings, name: str) -> t
         return (settings.documents if settings.documents == NONE else LINES), ""
     if settings.documents is not None:
         return settings.documents, ""
-    documents = reader.documents()
+    documents = documents_of(reader)
     if next(documents, None) is None or next(documents, None) is not None:
         return FILES, ""
     if not looks_like_list(_beginning(reader)):
@@ -217,7 +246,7 @@ def _joined(documents: Iterable[Document]) -> Iterator[str]:
 def _beginning(reader: Reader) -> str:
     """The first lines of the first document; the line cut short by the end of the sample is left
     out."""
-    pieces = itertools.chain.from_iterable(document.pieces for document in reader.documents())
+    pieces = itertools.chain.from_iterable(document.pieces for document in documents_of(reader))
     text = ""
     for piece in pieces:
         text += piece

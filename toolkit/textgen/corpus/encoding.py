@@ -14,6 +14,7 @@ import numpy as np
 
 from textgen.contracts.tokenizer import Tokenizer
 from textgen.corpus import packed
+from textgen.corpus.tokens import check_encoded
 from textgen.rewriting import Rewriting, Rule
 
 DOCUMENTS, READ, ALPHABET = "documents", "read", "alphabet"
@@ -132,7 +133,9 @@ class Encoder:
 
     def _encode(self, text: str) -> tuple[np.ndarray, list[str]]:
         assert self.tokenizer is not None
-        return self.tokenizer.encode(text)
+        found = self.tokenizer.encode(text)
+        check_encoded(self.tokenizer, found)
+        return found
 
     def _encode_all(
         self, texts: list[str], encoded: list[bytes]

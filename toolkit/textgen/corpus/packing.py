@@ -30,6 +30,7 @@ from textgen.corpus.journal import UNFINISHED, Journal
 from textgen.corpus.packed import DamagedCorpusError, PackedCorpus
 from textgen.corpus.pool import Pool
 from textgen.corpus.splitting import SPLITS, Split, Table, choose_split, spans
+from textgen.corpus.tokens import check_learnt
 from textgen.corpus.writing import DoubtfulError, IdWriter
 from textgen.rewriting import Rewriting
 
@@ -182,6 +183,7 @@ class _Packing:
         else:
             texts = map(self._rewriting.document, arrange(counted, documents, records))
         tokenizer = tokenizer_class.learn(texts, options)
+        check_learnt(tokenizer, tokenizer_class)
         vocabulary = tokenizer.vocabulary
         return {
             "symbols": [s.decode("utf-8", "surrogateescape") for s in vocabulary.symbols],

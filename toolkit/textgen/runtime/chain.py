@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from textgen.contracts.errors import UserError
+from textgen.contracts.errors import PluginError, UserError
 from textgen.contracts.options import build_options, describe
 from textgen.contracts.sampler import GraphSampler, Sampler, SamplerState
 from textgen.contracts.tokenizer import Vocabulary
@@ -163,15 +163,27 @@ class Chain:
         sampler = self.links[number].sampler
         fixed = vars(sampler.options) if sampler.options is not None else {}
         given = SimpleNamespace(**{**fixed, **options[number]})
-        return sampler.adjust(logits, states[number], given)
+        adjusted = sampler.adjust(logits, states[number], given)
+        if not isinstance(adjusted, np.ndarray) or adjusted.shape != logits.shape:
+            raise not_as_promised(sampler, "adjust", "logits in the shape of those it got")
+        return adjusted
 
     def accept(
         self, ids: np.ndarray, logprobs: np.ndarray, states: list[SamplerState]
     ) -> list[SamplerState]:
         return [
-            link.sampler.accept(ids, logprobs, state)
-            for link, state in zip(self.links, states, strict=True)
+            self.accept_link(number, ids, logprobs, state) for number, state in enumerate(states)
         ]
+
+    def accept_link(
+        self, number: int, ids: np.ndarray, logprobs: np.ndarray, state: SamplerState
+    ) -> SamplerState:
+        """The next state of one sampler of the chain, in numpy."""
+        sampler = self.links[number].sampler
+        following = sampler.accept(ids, logprobs, state)
+        if not isinstance(following, dict) or following.keys() != state.keys():
+            raise not_as_promised(sampler, "accept", "the states that it got, by name")
+        return following
 
 
 def build_chain(
@@ -245,6 +257,14 @@ def convenience(
     if min_p is not None:
         chosen.append(("min-p", {"p": min_p}))
     return chosen
+
+
+def not_as_promised(sampler: Sampler, method: str, wanted: str) -> PluginError:
+    """What a sampler's method returned is not what the contract says."""
+    return PluginError(
+        f"The sampler {type(sampler).__name__} does not return {wanted}, from {method}.",
+        "textgen plugins check tries its rules.",
+    )
 
 
 def _counted(streams: int) -> str:

@@ -214,8 +214,7 @@ class StepEngine:
         for stretch in self._stretches:
             if stretch.session is None:
                 (number,) = stretch.links
-                sampler = chain.links[number].sampler
-                following[number] = sampler.accept(ids, logprobs, samplers[number])
+                following[number] = chain.accept_link(number, ids, logprobs, samplers[number])
         if self._accept.session is not None:
             feed = {"ids": ids, "logprobs": logprobs}
             feed |= _sampler_feed(self._accept.links, samplers, options)

@@ -15,7 +15,7 @@ from onnx import helper
 
 from textgen.model_file import OPSET
 from textgen.runtime import names
-from textgen.runtime.chain import Chain
+from textgen.runtime.chain import Chain, not_as_promised
 from textgen.runtime.graph import GraphBuilder, tensor
 
 States = Sequence[Mapping[str, str]]
@@ -38,6 +38,8 @@ def adjust(
     for number in links:
         sampler: Any = chain.links[number].sampler
         logits = sampler.adjust_graph(graph, logits, states[number], _options(chain, number))
+        if not isinstance(logits, str):
+            raise not_as_promised(sampler, "adjust_graph", "the name of logits")
     return logits
 
 

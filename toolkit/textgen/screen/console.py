@@ -8,11 +8,13 @@ not, is made safe for it.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import functools
 import os
 import sys
 import textwrap
 import traceback
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from textgen.screen.safe import one_line, visible
@@ -27,6 +29,9 @@ PIPE_CLOSED = 141
 _ERRORS = "textgen-output"
 
 _CLEAR = "\r\x1b[K"
+_kept: TextIO | None = None
+"""Standard output, while what others print goes elsewhere."""
+
 _line_drawn = False
 """Whether standard error ends in a line that draw_line drew."""
 
@@ -83,7 +88,35 @@ def errors() -> Console:
 
 def output() -> Console:
     """Where tables go."""
-    return _console_of(sys.stdout)
+    return _console_of(stdout())
+
+
+def stdout() -> TextIO:
+    """Standard output, for what is ours to write; while a view is live on the same terminal, what
+    puts it above the view."""
+    if _kept is None or (_proxied(sys.stdout) and is_terminal(_kept)):
+        return sys.stdout
+    return _kept
+
+
+@contextlib.contextmanager
+def keeping_stdout() -> Iterator[None]:
+    """Within it standard output is ours alone: what a plugin prints goes to standard error."""
+    global _kept
+    if _kept is not None or sys.stdout is None:
+        yield
+        return
+    _kept = sys.stdout
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _kept = None
+
+
+def catches_prints() -> bool:
+    """Whether a live view takes what is printed: it would break the view."""
+    return _kept is not None or is_terminal(sys.stdout)
 
 
 def show_error(problem: str, remedy: str = "") -> None:
@@ -160,8 +193,9 @@ def clear_line() -> None:
 
 def write_text(text: str) -> None:
     """Text for standard output: escaped on a terminal, byte for byte in a pipe."""
-    sys.stdout.write(visible(text) if is_terminal(sys.stdout) else text)
-    sys.stdout.flush()
+    stream = stdout()
+    stream.write(visible(text) if is_terminal(stream) else text)
+    stream.flush()
 
 
 def pipe_closed() -> int:
@@ -186,8 +220,14 @@ def _give_up(*descriptors: int) -> None:
 def _console_of(stream: TextIO) -> Console:
     # while a view is live, rich puts a proxy into sys.stderr: what it shows and what is said beside
     # it must come from one console
-    stream = getattr(stream, "rich_proxied_file", stream)
+    stream = _proxied(stream) or stream
     return _console(stream, lively(stream))
+
+
+def _proxied(stream: TextIO) -> TextIO | None:
+    """What stands behind rich's proxy."""
+    found: TextIO | None = getattr(stream, "rich_proxied_file", None)
+    return found
 
 
 @functools.lru_cache(maxsize=4)

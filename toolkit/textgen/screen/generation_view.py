@@ -25,8 +25,8 @@ class GenerationView:
         self._lines = lines
         self._prompt = prompt
         self._whole = whole
-        self._terminal = console.is_terminal(sys.stdout)
-        self._lively = console.lively(sys.stdout)
+        self._terminal = console.is_terminal(console.stdout())
+        self._lively = console.lively(console.stdout())
         self._waiting = [""] * samples
         self._ended = [False] * samples
         self._flowing = 0
@@ -101,5 +101,5 @@ class GenerationView:
             self._last = text[-1]
 
     def _write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        console.stdout().write(text)
+        console.stdout().flush()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import ConsoleRenderable, Group, RenderableType
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType, Segment
+
+from textgen.screen.console import catches_prints
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +48,7 @@ class LiveBlock(Live):
         super().__init__(
             console=console,
             refresh_per_second=_A_SECOND,
-            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
+            redirect_stdout=catches_prints(),
             vertical_overflow="crop",
         )
         self._drawn_lengths = []  # Live asks for the frame once, and draws nothing yet

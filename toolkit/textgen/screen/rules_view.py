@@ -6,8 +6,6 @@ promised``), the rule, the numbers, and the usual cause, tabs between them.
 
 from __future__ import annotations
 
-import sys
-
 from textgen.screen import console
 from textgen.screen.safe import one_line
 from textgen.screen.tables import put_row
@@ -15,7 +13,7 @@ from textgen.screen.tables import put_row
 
 def show_rule(rule: str, found: str, cause: str, *, holds: bool, promise: bool) -> None:
     """A rule with what was ``found``; ``cause`` tells what usually breaks it."""
-    if not console.is_terminal(sys.stdout):
+    if not console.is_terminal(console.stdout()):
         put_row([_word(holds, promise), rule, found, *([cause] if cause else [])])
         return
     from rich.table import Table
@@ -38,7 +36,7 @@ def show_rule(rule: str, found: str, cause: str, *, holds: bool, promise: bool) 
 
 
 def _mark(holds: bool, promise: bool) -> str:
-    if console.ascii_only(sys.stdout):
+    if console.ascii_only(console.stdout()):
         return "+" if holds else "-" if promise else "X"
     return "\u2713" if holds else "-" if promise else "\u2717"
 

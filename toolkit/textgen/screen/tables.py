@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -35,7 +34,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: 
     if not lines:
         console.show_notice(empty)
         return
-    if not console.is_terminal(sys.stdout):
+    if not console.is_terminal(console.stdout()):
         for line in lines:
             put_row(line)
         return
@@ -44,7 +43,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: 
 
 def show_details(details: Mapping[str, str]) -> None:
     """Names and values, aligned; in a pipe, a name, a tab and a value a line."""
-    if not console.is_terminal(sys.stdout):
+    if not console.is_terminal(console.stdout()):
         for name, value in details.items():
             put_row([name, value])
         return
@@ -169,5 +168,5 @@ def _draw_details(details: Mapping[str, str], *, indent: int = 0) -> None:
 
 
 def _put(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    console.stdout().write(line + "\n")
+    console.stdout().flush()
