@@ -78,7 +78,7 @@ def test_a_name_of_ours_stays_ours(textgen_command, env):
     [
         ("lost", 1, "nowhere_at_all"),
         ("no-command", 1, "42 is no click.Command"),
-        ("twin", 2, "2 plugins offer a command"),
+        ("twin", 2, "2 plugins offer the command"),
         ("haiki", 2, "Did you mean haiku?"),
         ("trian", 2, "Did you mean train?"),
     ],

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from fake_distributions import BROKEN_SAMPLERS, install, install_sampler
+from fake_distributions import BROKEN_SAMPLERS, install, install_sampler, write_metadata
 from textgen import cli
 
 CELL = """
@@ -60,8 +60,8 @@ def site(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delenv("TEXTGEN_PLUGINS", raising=False)
     yield folder
-    for path in folder.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+    for path in folder.iterdir():  # what a test has uninstalled too
+        sys.modules.pop(path.name.partition(".")[0], None)
 
 
 def findings(done) -> list[dict]:
@@ -235,6 +235,46 @@ def test_a_run_without_its_plugin_names_what_to_install(command_here, site, vers
     # what was exported needs it no more
     assert command_here("generate", "--onnx", "first", "--length", "5").status == 0
     assert "textgen-mine" in command_here("show", "first").out
+
+
+TOKENIZER = """
+    from textgen.contracts.hooks import hookimpl
+    from textgen_tokenizers.characters import Characters
+
+    TEXTGEN_CONTRACT = 1
+
+    class Mine(Characters):
+        pass
+
+    @hookimpl
+    def textgen_tokenizers():
+        return {"mine": Mine}
+"""
+
+
+def test_a_model_without_its_tokenizer(command_here, site, verses):
+    install(site, "textgen-mine", TOKENIZER, {"textgen.tokenizers:mine": "textgen_mine"})
+    words = ("--tokenizer", "mine", "--name", "first", *SMALL)
+    assert command_here("train", verses, *words).status == 0
+    shown = command_here("score", "--onnx", "first", verses)
+    assert "textgen-mine" not in shown.err
+    # one that fails, and one of the same name, are as good as none
+    (site / "textgen_mine.py").write_text(dedent(TOKENIZER).replace("pass", "from_json = None"))
+    install_sampler(site, "textgen-other", "mine", dedent(TOKENIZER).replace("pass", "1 / 0"))
+    for gone in (False, True):
+        sys.modules.pop("textgen_mine", None)
+        if gone:
+            for path in site.glob("textgen_mine*"):
+                path.rename(path.with_name(f"{path.name}.gone"))
+            points = [("textgen.tokenizers", "mine", "textgen_other")]
+            write_metadata(site, "textgen-third", points, "1.0")
+        for line in ("generate --onnx first --length 5 --prompt Sing", "score --onnx first"):
+            done = command_here(*line.split(), *([verses] if "score" in line else []))
+            assert done.status == 0
+            assert "'mine' of textgen-mine is not installed, or fails; texts are cut" in done.err
+        if gone:
+            split = command_here("score", "--onnx", "first", "--split", "test", verses)
+            assert split.status == 2 and "trained with textgen-mine; install it" in split.err
 
 
 def test_a_run_is_not_resumed_with_another_file(command_here, verses, tmp_path):

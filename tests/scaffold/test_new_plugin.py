@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_distributions import install_project
+from fake_distributions import install_project, write_metadata
 from textgen import cli
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.registry import discover
@@ -121,15 +121,27 @@ def test_what_is_no_name(name, example):
     [("cell", "lstm"), ("sampler", "top-k"), ("cell", "cells"), ("command", "toolkit")],
 )
 def test_what_the_toolkit_has_already(kind, name):
-    with pytest.raises(UserError, match="has a"):
+    with pytest.raises(UserError, match="has the"):
         new_plugin(kind, name, INSTALLED)
 
 
 def test_the_name_of_a_command_is_taken(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.run(["plugins", "new", "command", "train"]) == 2
-    assert "The toolkit has a command of the name 'train' already." in capsys.readouterr().err
+    assert "The toolkit has the command 'train' already." in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_taken_where_another_plugin_has_it_too(tmp_path, monkeypatch, capsys):
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    write_metadata(site, "textgen-thief", [("textgen.commands", "train", "x")], "1.0")
+    write_metadata(site, "textgen-other", [("textgen.commands", "haiku", "x")], "1.0")
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["plugins", "new", "command", "train"]) == 2
+    assert "The toolkit has the command 'train' already." in capsys.readouterr().err
+    assert cli.run(["plugins", "new", "command", "haiku"]) == 0  # theirs is not the toolkit's
 
 
 def test_a_name_of_another_kind_is_free():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from textgen import shelf
 from textgen.contracts.errors import PluginError, UserError
 from textgen.needs import need_comparing, need_sweeping, need_training
+from textgen.quarantine import PluginFailure, contained
 from textgen.registry import Registry, discover
 from textgen.storage import copy, write_text
 
@@ -58,11 +59,13 @@ def load(
 
     plugins = registry or discover()
     file = model_file.read(shelf.find(str(path)))
-    tokenizer = None
+    info, tokenizer = file.info, None
+    name, distribution = info.tokenizer, info.tokenizer_distribution
     # without its plugin a model still writes; what that means for prompts, the model says
-    with contextlib.suppress(UserError, PluginError):
-        plugin = plugins.load("tokenizer", file.info.tokenizer)
-        tokenizer = plugin.from_json(file.info.vocabulary, file.info.tokenizer_data)
+    with contextlib.suppress(UserError, PluginError, PluginFailure), contained():
+        # by its full name: another distribution may have a tokenizer of the same
+        plugin = plugins.load("tokenizer", f"{distribution}:{name}" if distribution else name)
+        tokenizer = plugin.from_json(info.vocabulary, info.tokenizer_data)
     return Model(
         file,
         tokenizer,

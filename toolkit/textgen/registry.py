@@ -102,7 +102,7 @@ class Registry:
             raise unknown_name(kind, name, self.names(kind))
         if len(able) > 1 and not able[0].bundled:
             choices = " or ".join(entry.full_name for entry in able)
-            raise UserError(f"{len(able)} plugins offer a {kind} {name!r}.", f"Write {choices}.")
+            raise UserError(f"{len(able)} plugins offer the {kind} {name!r}.", f"Write {choices}.")
         return able[0]
 
     def load(self, kind: str, name: str) -> Any:
@@ -248,7 +248,7 @@ class Registry:
         for entry in added:
             if other := taken.get((entry.kind, entry.name)):
                 raise UserError(
-                    f"{entry.file} offers a {entry.kind} {entry.name!r}, "
+                    f"{entry.file} offers the {entry.kind} {entry.name!r}, "
                     f"which {other.distribution} has already.",
                     "Give yours another name.",
                 )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from textgen import sources
+from textgen.chosen import still_there
 from textgen.contracts.errors import UserError
 from textgen.corpus.packed import PackedCorpus
 from textgen.corpus.ranges import Range, context, target_ranges, windows
@@ -35,18 +36,22 @@ def open_as_trained(
     ``options`` are those of ``sources.open_corpus`` that no model file tells: the reader and its
     options. Raises UserError where it is not the text that the model was trained on.
     """
-    packed = sources.open_corpus(
-        corpus,
-        registry,
-        tokenizer=info.tokenizer,
-        tokenizer_options=info.tokenizer_options,
-        documents=info.documents,
-        split=info.split["kind"],
-        split_sizes=tuple(info.split["sizes"]),
-        split_seed=info.split["seed"],
-        replace=info.replacements,
-        **options,
-    )
+    distribution = info.tokenizer_distribution
+    with still_there(distribution, registry):
+        if distribution:  # another may have a tokenizer of the same name
+            registry.find("tokenizer", f"{distribution}:{info.tokenizer}")
+        packed = sources.open_corpus(
+            corpus,
+            registry,
+            tokenizer=info.tokenizer,
+            tokenizer_options=info.tokenizer_options,
+            documents=info.documents,
+            split=info.split["kind"],
+            split_sizes=tuple(info.split["sizes"]),
+            split_seed=info.split["seed"],
+            replace=info.replacements,
+            **options,
+        )
     same_text = packed.sha256 == info.corpus.get("sha256")
     if not same_text or packed.vocabulary.symbols != info.vocabulary.symbols:
         raise UserError(

@@ -51,4 +51,6 @@ def _commands(ctx: click.Context, registry: Any) -> set[str]:
     """The names of the toolkit's own commands."""
     root = ctx.find_root()
     listed = root.command.list_commands(root) if isinstance(root.command, click.Group) else []
-    return set(listed) - {entry.name for entry in registry.entries("command")}
+    # a plugin's has its full name there where ours has the plain one
+    added = {e.name for e in registry.entries("command") if e.full_name not in listed}
+    return set(listed) - added

@@ -114,6 +114,8 @@ def command(
         _tell_split(files[0], split, found, as_json=as_json)
         return
     model = api.load(path, provider=provider, registry=registry)
+    for notice in model.notices:
+        console.show_notice(notice)
     if stream:
         threshold = None if above is None else _threshold(model.info, above)
         _stream(model, files, encoding, threshold)

@@ -81,7 +81,7 @@ class Model:
             how = pairs if self.encoder.in_pairs else "into the longest symbols that fit"
             self.notices.append(
                 f"The tokenizer {file.info.tokenizer!r} of {file.info.tokenizer_distribution} is "
-                f"not installed; prompts are cut {how}."
+                f"not installed, or fails; texts are cut {how}."
             )
 
     @property

@@ -97,7 +97,7 @@ def new_plugin(
     same = same or (kind == "command" and name in commands)
     if same or plugin.module in taken or plugin.distribution == DISTRIBUTION:
         raise UserError(
-            f"The toolkit has a {kind if same else 'package'} of the name {name!r} already.",
+            f"The toolkit has the {kind if same else 'package'} {name!r} already.",
             "Give yours another name.",
         )
     return plugin
