@@ -17,6 +17,8 @@ DISTRIBUTION = "textgen-toolkit"
 FILE_MODULE = "textgen_plugin_file_"
 """What the names of modules begin with that ``--plugin`` loads."""
 
+_KINDS = {kind.group: kind.word for kind in hooks.KINDS.values()}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -66,14 +68,16 @@ def installed(warn: Callable[[str], None]) -> Iterator[Entry]:
 
 
 def _promised(distribution: importlib.metadata.Distribution) -> Iterator[Entry]:
-    kinds = {kind.group: kind.word for kind in hooks.KINDS.values()}
-    for point in distribution.entry_points:
-        if point.group in kinds:
-            module = re.split(r"\s*[:\[]", point.value)[0]  # whatever stands there
-            name, version = distribution.metadata["Name"], distribution.metadata["Version"]
-            if not name or not version:
-                raise ValueError(f"it promises {point.name!r}, and has no name and version")
-            yield Entry(kinds[point.group], point.name, module, name, version)
+    points = [point for point in distribution.entry_points if point.group in _KINDS]
+    if not points:
+        return
+    about = distribution.metadata  # read and parsed at each look
+    name, version = about["Name"], about["Version"]
+    if not name or not version:
+        raise ValueError(f"it promises {points[0].name!r}, and has no name and version")
+    for point in points:
+        module = re.split(r"\s*[:\[]", point.value)[0]  # whatever stands there
+        yield Entry(_KINDS[point.group], point.name, module, name, version)
 
 
 def raised_by(error: BaseException) -> str:
