@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textgen import shelf
-from textgen.contracts.errors import PluginError, UserError
+from textgen.contracts.errors import UserError
 from textgen.needs import need_comparing, need_sweeping, need_training
 from textgen.quarantine import PluginFailure, contained
 from textgen.registry import Registry, discover
@@ -62,7 +62,7 @@ def load(
     info, tokenizer = file.info, None
     name, distribution = info.tokenizer, info.tokenizer_distribution
     # without its plugin a model still writes; what that means for prompts, the model says
-    with contextlib.suppress(UserError, PluginError, PluginFailure), contained():
+    with contextlib.suppress(PluginFailure), contained():
         # by its full name: another distribution may have a tokenizer of the same
         plugin = plugins.load("tokenizer", f"{distribution}:{name}" if distribution else name)
         tokenizer = plugin.from_json(info.vocabulary, info.tokenizer_data)

@@ -17,10 +17,12 @@ def rehearse(network: Network) -> None:
     a cell raises itself goes through. Draws no random numbers, and changes nothing."""
     training = network.training
     network.eval()
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        for cell in network.stack():
-            _rehearse(cell)
-    network.train(training)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            for cell in network.stack():
+                _rehearse(cell)
+    finally:
+        network.train(training)
 
 
 def _rehearse(cell: Cell) -> None:
