@@ -54,8 +54,8 @@ def test_a_small_text_is_not_given_a_network_that_learns_it_by_heart(running):
 
 def test_a_small_text_is_not_read_until_it_is_known_by_heart(lines):
     found = chosen(lines, minutes=1000)
-    assert build_settings(found.settings).budget == ("epochs", 60)
-    assert "60 passes over the text; 1000 minutes would be some" in found.reason
+    assert build_settings(found.settings).budget == ("epochs", 40)
+    assert "40 passes over the text; 1000 minutes would be some" in found.reason
     assert build_settings(chosen(lines, minutes=1000, dropout=0.3).settings).minutes == 1000
 
 

@@ -34,9 +34,8 @@ further from what it could learn than a smaller one."""
 _KNOWN = 0.7
 """Symbols to learn for each parameter, at least: with fewer, it learns them by heart."""
 
-_PASSES = 60
-"""Over a text, at most: further ones teach it by heart, whatever is dropped. Of 3,000 names the
-loss on others was lowest after some 60 passes of 190, and 4 % higher in the end (measured)."""
+_PASSES = 40
+"""Over a text, at most: further ones teach it by heart, whatever is dropped (measured)."""
 
 _STEP = 2048
 """Symbols of a step, about: batches of short documents are larger."""
@@ -85,22 +84,24 @@ class Choosing:
         tried = {"layer_norm": True, "batch_size": rows, **given}
         trials = _Trials(replace(self, given=tried), ranks)
         size, shown = trials.largest([usual.hidden_size] if "hidden_size" in given else SIZES)
-        epochs = shown.symbols / self.corpus.symbols("train")
+        known = self.corpus.symbols("train")
+        epochs = shown.symbols / known
         rules: dict[str, Any] = {"hidden_size": size, "layer_norm": True, "batch_size": rows}
         steps = shown.steps
         if usual.minutes is not None and "dropout" not in given and epochs > _PASSES:
             rules |= {"minutes": None, "epochs": float(_PASSES)}
             steps *= _PASSES / epochs
         rules["learning_rate"] = _learning_rate(size, steps)
-        rules["dropout"] = _dropout(epochs)
+        rules["dropout"] = _dropout(min(epochs, _PASSES) * shown.parameters / known)
         chosen = {name: rules[name] for name in self.open_settings if name in rules}
         return Choice({**given, **chosen}, _reason(chosen, usual, epochs))
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What a budget shows a network: symbols in steps."""
+    """What a budget shows a network of so many recurrent ``parameters``: symbols in steps."""
 
+    parameters: int
     steps: float
     symbols: float
 
@@ -120,12 +121,12 @@ class _Trials:
         known = [size for size in sizes if parameters[size] <= most] or sizes[:1]
         kind, amount = self._settings(known[0]).budget
         end = time.perf_counter() + (_SHARE * 60 * amount if kind == "minutes" else math.inf)
-        found, low, high = (0, _Shown(0, 0)), 0, len(known)
+        found, low, high = (0, _Shown(0, 0, 0)), 0, len(known)
         while low < high and not (found[0] and self.ranks.agreed(time.perf_counter() > end)):
             middle = (low + high) // 2
             size = known[middle]
-            shown = self._shown(size)
-            if middle == 0 or parameters[size] * _SEEN <= shown.symbols:
+            shown = self._shown(size, parameters[size])
+            if middle == 0 or shown.parameters * _SEEN <= shown.symbols:
                 found, low = (size, shown), middle + 1
             else:
                 high = middle
@@ -138,7 +139,7 @@ class _Trials:
         of, symbols = self.of, self.of.corpus.vocabulary.size
         return build_network(symbols, of.cell_class, of.cell_options, self._settings(size))
 
-    def _shown(self, size: int) -> _Shown:
+    def _shown(self, size: int, parameters: int) -> _Shown:
         """What the budget shows: in minutes, by how long some steps take."""
         settings = self._settings(size)
         kind, amount = settings.budget
@@ -151,7 +152,7 @@ class _Trials:
         else:
             whole = learner.streams.symbols_in_epoch
             steps = amount * {"steps": 1, "epochs": whole / symbols, "tokens": 1 / symbols}[kind]
-        return _Shown(steps, steps * symbols)
+        return _Shown(parameters, steps, steps * symbols)
 
 
 def _parameters(network: Network) -> int:
@@ -187,16 +188,18 @@ def _batch(corpus: PackedCorpus, length: int, ranks: int) -> int:
 
 
 def _learning_rate(size: int, steps: float) -> float:
-    """9e-3 for 384 units and 3,000 steps; less for wider layers and for longer trainings. Rounded
-    to one digit. It goes with AdamW's usual decay of the weights: without, 512 units at 5e-3 forgot
-    all after 3,000 of 11,000 steps, for their recurrent weights only grew (measured)."""
+    """9e-3 for 384 units and 3,000 steps, at most 1e-2; less for wider layers and for longer
+    trainings. Rounded to one digit. It goes with AdamW's usual decay of the weights: without, 512
+    units at 5e-3 forgot all after 3,000 of 11,000 steps, for their recurrent weights only grew
+    (measured)."""
     rate = 9e-3 * (384 / size) ** 0.4 * (3000 / max(3000, steps)) ** 0.5
-    return float(f"{min(9e-3, rate):.0e}")
+    return float(f"{min(1e-2, rate):.0e}")
 
 
-def _dropout(epochs: float) -> float:
-    """None for a text seen once, more with every doubling of the passes over it."""
-    return round(min(0.5, max(0.0, 0.1 * math.log2(max(1.0, epochs)) - 0.05)) * 20) / 20
+def _dropout(risk: float) -> float:
+    """More with every doubling of the ``risk`` that a text is learnt by heart: the passes over it,
+    times the parameters for each of its symbols. None for a risk of one."""
+    return round(min(0.5, 0.07 * math.log2(max(1.0, risk))) * 20) / 20
 
 
 def _reason(chosen: Mapping[str, Any], settings: Settings, epochs: float) -> str:
