@@ -13,7 +13,7 @@ import pytest
 import textgen
 from awkward.cells import FastWeights
 from textgen.contracts.cell import Cell
-from textgen.contracts.errors import UserError
+from textgen.contracts.errors import PluginError, UserError
 from textgen.experiments.compare_events import (
     Chosen,
     CompareObserver,
@@ -343,7 +343,7 @@ def test_what_is_refused_leaves_nothing(compare, tmp_path, changes, said):
 
 
 def test_a_first_cell_that_cannot_be_built_ends_it_before_it_begins(compare, tmp_path):
-    with pytest.raises(textgen.api.PluginError, match="made as large as it"):
+    with pytest.raises(PluginError, match="made as large as it"):
         compare(cells=[Refusing, "lstm"])
     assert list(tmp_path.iterdir()) == []
 
