@@ -189,17 +189,17 @@ def _batch(corpus: PackedCorpus, length: int, ranks: int) -> int:
 
 def _learning_rate(size: int, steps: float) -> float:
     """9e-3 for 384 units and 3,000 steps, at most 1e-2; less for wider layers and for longer
-    trainings. Rounded to one digit. It goes with AdamW's usual decay of the weights: without, 512
+    trainings. It goes with AdamW's usual decay of the weights: without, 512
     units at 5e-3 forgot all after 3,000 of 11,000 steps, for their recurrent weights only grew
     (measured)."""
     rate = 9e-3 * (384 / size) ** 0.4 * (3000 / max(3000, steps)) ** 0.5
-    return float(f"{min(1e-2, rate):.0e}")
+    return float(f"{min(1e-2, rate):.1e}")
 
 
 def _dropout(risk: float) -> float:
     """More with every doubling of the ``risk`` that a text is learnt by heart: the passes over it,
     times the parameters for each of its symbols. None for a risk of one."""
-    return round(min(0.5, 0.07 * math.log2(max(1.0, risk))) * 20) / 20
+    return round(min(0.5, 0.1 * math.log2(max(1.0, risk))) * 20) / 20
 
 
 def _reason(chosen: Mapping[str, Any], settings: Settings, epochs: float) -> str:
