@@ -69,11 +69,11 @@ def test_what_went_before_is_part_of_the_budget(verses, tmp_path):
     assert any("one step is left" in notice for notice in seen.last(Started).notices)
 
 
-def test_a_rehearsal_leaves_no_trace(verses, tmp_path):
+def test_measuring_pauses_leaves_no_trace(verses, tmp_path):
     corpus = textgen.open_corpus(verses)
     trainer = trainer_of(corpus, "gru", tmp_path, hidden_size=8, precision="float32", steps=1)
     before, record = torch.get_rng_state(), trainer._record
-    pauses = record.rehearse()
+    pauses = record.measure_pauses()
     assert min(pauses.evaluation, pauses.sample, pauses.checkpoint) > 0
     assert torch.equal(torch.get_rng_state(), before)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -312,13 +312,13 @@ def test_a_signal_before_the_first_step_leaves_nothing(
 ):
     """Nothing is left of the training, and a model of before stays the newest."""
     monkeypatch.chdir(tmp_path)
-    rehearse = Record.rehearse
+    measure = Record.measure_pauses
 
     def interrupted(record):
         os.kill(os.getpid(), number)
-        return rehearse(record)
+        return measure(record)
 
-    monkeypatch.setattr(Record, "rehearse", interrupted)
+    monkeypatch.setattr(Record, "measure_pauses", interrupted)
     command = ["train", str(verses), "--minutes", "0.001", "--hidden-size", "8"]
     assert cli.run(command) == 128 + number
     assert "Stopped before the first step" in capfd.readouterr().err

@@ -25,7 +25,7 @@ from textgen.training.settings import NEVER, Settings
 HELD_BACK = "held back"
 """What weights are chosen by: text held back from training."""
 
-_REHEARSED = 40
+_MEASURED = 40
 """Symbols of a sample by which the time of a whole one is told."""
 
 _SLOW = {
@@ -64,22 +64,22 @@ class Record:
         """``held back``, or nothing: the last weights."""
         return HELD_BACK if self._judge.best_step else ""
 
-    def rehearse(self) -> Pauses:
+    def measure_pauses(self) -> Pauses:
         """How long the pauses of this training will be, by parts of them; nothing is told or kept.
 
         Every evaluation may write the best weights; a checkpoint has three numbers for each, for
         AdamW keeps two."""
-        network, path = self._learner.result, self._folder.last.with_name(".rehearsal.part")
+        network, path = self._learner.result, self._folder.last.with_name(".pauses.part")
         self._written(1)  # the first symbol sets kernels up
         began = time.perf_counter()
-        self._written(_REHEARSED)
+        self._written(_MEASURED)
         wrote = time.perf_counter()
         write_checkpoint(path, _weights(network))
         path.unlink()
         saved = time.perf_counter()
         return Pauses(
             evaluation=self._judge.seconds(network) + saved - wrote,
-            sample=(wrote - began) * LENGTH / _REHEARSED,
+            sample=(wrote - began) * LENGTH / _MEASURED,
             checkpoint=3 * (saved - wrote),
         )
 

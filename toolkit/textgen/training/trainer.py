@@ -158,7 +158,7 @@ class Trainer:
                     self._threads,
                     self._ranks,
                     began=began,
-                    pauses=self._record.rehearse,
+                    pauses=self._record.measure_pauses,
                 )
                 if self._stopped():
                     raise StoppedError(self._signal or 0)
