@@ -7,17 +7,19 @@ The rules were fitted by trainings on CPU cores, most of them by text held back 
 
 from __future__ import annotations
 
+import contextlib
 import math
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from textgen.chosen import Chosen
 from textgen.contracts.cell import Cell
 from textgen.contracts.optimizer import Optimizer
 from textgen.corpus.packed import PackedCorpus
+from textgen.training.budget import seconds_a_symbol
 from textgen.training.device import choose_device, synchronize
 from textgen.training.learner import Learner
 from textgen.training.network import Network, build_network
@@ -40,11 +42,12 @@ _PASSES = 40
 _STEP = 2048
 """Symbols of a step, about: batches of short documents are larger."""
 
-_STEPS = 3
-"""By the median of which the machine's speed is judged, in each precision."""
-
 _SHARE = 0.05
-"""Of a budget in minutes that is spent on finding out how fast the machine is, at most."""
+"""Of a budget in minutes after which no further width is tried."""
+
+_TRIAL_SHARE, _TRIAL_SECONDS = 0.005, 1.5
+"""Of a budget in minutes, and at most, for how long the speed of one width is measured in one
+precision: something short beside it on the machine must not decide."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,8 @@ class _Trials:
         learner = Learner(network, self.of.corpus, settings, self.of.optimizer, self.ranks)
         symbols, _ = learner.streams.look_ahead()
         if kind == "minutes":
-            a_symbol = self.ranks.agreed(_seconds_a_symbol(learner, settings.precision))
+            seconds = min(_TRIAL_SECONDS, _TRIAL_SHARE * 60 * amount)
+            a_symbol = _seconds_a_symbol(learner, settings.precision, seconds, self.ranks)
             steps = 60 * amount / (a_symbol * symbols)
         else:
             whole = learner.streams.symbols_in_epoch
@@ -160,21 +164,22 @@ def _parameters(network: Network) -> int:
     return sum(p.numel() for cell in network.stack() for p in cell.parameters())
 
 
-def _seconds_a_symbol(learner: Learner, precision: str) -> float:
-    """In the faster precision, the median of some steps; steps on lines differ in length."""
+def _seconds_a_symbol(learner: Learner, precision: str, seconds: float, ranks: Ranks) -> float:
+    """In the faster precision, by the clock of the first of the ``ranks``: all do as many steps."""
+
+    def step(kind: str) -> int:
+        _, symbols = learner.step(0.0, kind)
+        synchronize(learner.device)
+        return symbols
+
+    def clock() -> float:
+        return float(ranks.agreed(time.perf_counter()))
+
     found = []
     for kind in ("float32", "bfloat16") if precision == "auto" else (precision,):
-        seconds = []
-        for _ in range(1 + _STEPS):  # the first one sets kernels up
-            began = time.perf_counter()
-            try:
-                _, symbols = learner.step(0.0, kind)
-            except RuntimeError:  # no bfloat16 here: see choose_precision
-                break
-            synchronize(learner.device)
-            seconds.append((time.perf_counter() - began) / symbols)
-        else:
-            found.append(statistics.median(seconds[1:]))
+        with contextlib.suppress(RuntimeError):  # no bfloat16 here: see choose_precision
+            step(kind)  # sets kernels up
+            found.append(seconds_a_symbol(partial(step, kind), seconds, clock))
     return min(found, default=math.inf)
 
 
