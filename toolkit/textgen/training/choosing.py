@@ -197,7 +197,7 @@ def _learning_rate(size: int, steps: float) -> float:
     trainings. It goes with AdamW's usual decay of the weights: without, 512
     units at 5e-3 forgot all after 3,000 of 11,000 steps, for their recurrent weights only grew
     (measured)."""
-    rate = 9e-3 * (384 / size) ** 0.4 * (3000 / max(3000, steps)) ** 0.5
+    rate = 9e-3 * (384 / size) ** 0.4 * (3000 / max(3000, steps)) ** 0.25
     return float(f"{min(1e-2, rate):.1e}")
 
 
