@@ -29,6 +29,13 @@ def fused(
     ``state`` is as the kernel takes it, one leading dimension for the layer. Returns the outputs
     (T, B, H) and the last states (1, B, H).
     """
+    if xs.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
+        # autocast itself casts what cuDNN's kernels take to float16, whatever its own type is
+        # (ATen/cudnn/AutocastRNN.cpp): gradients would vanish in it
+        kind = torch.get_autocast_dtype("cuda")
+        cast = state.to(kind) if isinstance(state, Tensor) else [part.to(kind) for part in state]
+        with torch.autocast("cuda", enabled=False):
+            return fused(kernel, xs.to(kind), cast, [weight.to(kind) for weight in weights])
     # "train" keeps what the backward pass needs, so it follows the gradient, not the cell's mode
     result: tuple[Tensor, ...] = kernel(
         xs,

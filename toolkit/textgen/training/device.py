@@ -55,8 +55,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 def choose_precision(wanted: str, device: torch.device, step: Callable[[str], object]) -> str:
     """``auto`` times ``step`` in float32 and bfloat16 and takes the faster.
 
-    bfloat16 in cuDNN's recurrent kernels needs cuDNN 9.13 (pytorch#164411), so what fails is not
-    chosen.
+    bfloat16 in cuDNN's recurrent kernels needs cuDNN 9.13 and an Ampere card (pytorch#164411);
+    without them torch loops. What fails is not chosen.
     """
     if wanted != "auto":
         return wanted
