@@ -44,6 +44,11 @@ class ScanGraphs:
         """None of them: a graph is of its own cell's weights, where they lie."""
         return ScanGraphs(self._capture)
 
+    @property
+    def captured(self) -> bool:
+        """Whether there is a graph."""
+        return bool(self._scans)
+
     def scan(self, cell: Cell, xs: Tensor, state: State) -> tuple[Tensor, State]:
         """``cell.scan``."""
         kind = xs.device.type
@@ -78,7 +83,14 @@ class _Scan(nn.Module):
 
 
 def _captured(module: nn.Module, sample: tuple[Tensor, ...]) -> Scan:
-    with torch.autocast(sample[0].device.type, enabled=False):
+    """The module's graph. What fails while it is captured raises RuntimeError."""
+    device = sample[0].device
+    # capture is on the current device, and one that fails does not leave its stream by itself
+    with (
+        torch.cuda.device(device),
+        torch.cuda.stream(torch.cuda.current_stream(device)),
+        torch.autocast(device.type, enabled=False),
+    ):
         graphed: Any = torch.cuda.make_graphed_callables(module, sample, allow_unused_input=True)
     scan: Scan = graphed
     return scan

@@ -149,6 +149,11 @@ class Network(nn.Module):
         hindered = noise.zoneout or noise.weight_drop or self.one_by_one
         return self.head.weight.device.type == "cuda" and self.looped and not hindered
 
+    @property
+    def graphed(self) -> bool:
+        """Whether a scan has been captured, so that graphs are known to run."""
+        return self._graphs is not None and self._graphs.captured
+
     def use_graphs(self, wanted: bool) -> None:
         """Whether scans of a training run in CUDA graphs, where they can."""
         if not (wanted and self.graphable):

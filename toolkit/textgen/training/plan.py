@@ -59,7 +59,7 @@ def make_plan(
 
     with learner.untouched():
         precision = choose_precision(settings.precision, learner.device, step)
-        graphs = learner.network.graphable and _graphs_pay(partial(step, precision), learner.device)
+        graphs = learner.network.graphable and _graphs_pay(learner, partial(step, precision))
         kind, amount = settings.budget
         if kind == "minutes":
             measured = min(_SPEED_SECONDS, 3 * amount)
@@ -115,11 +115,12 @@ def _step(learner: Learner, precision: str, graphs: bool) -> int:
     return learner.step(0.0, precision)[1]
 
 
-def _graphs_pay(step: Callable[[bool], object], device: torch.device) -> bool:
-    """Whether steps are faster in CUDA graphs; they are not where a cell cannot be captured."""
-    plain = fastest(partial(step, False), device)
+def _graphs_pay(learner: Learner, step: Callable[[bool], object]) -> bool:
+    """Whether steps are faster in CUDA graphs; they are not where a cell cannot be captured, or
+    where no length comes often enough for that to be known."""
+    plain = fastest(partial(step, False), learner.device)
     try:
-        return fastest(partial(step, True), device) < plain
+        return fastest(partial(step, True), learner.device) < plain and learner.network.graphed
     except RuntimeError:
         return False
 
