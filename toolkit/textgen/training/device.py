@@ -86,6 +86,8 @@ def synchronize(device: torch.device) -> None:
     """Waits for what the device was given to do, before a clock is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def fastest(step: Callable[[], object], device: torch.device) -> float:

@@ -154,7 +154,8 @@ class Evaluator:
                 ignore_index=IGNORED,
                 reduction="none",
             )
-            total += losses.view(-1, len(rows)).double().sum(dim=0).cpu().numpy()
+            # added up on the CPU: MPS has no float64
+            total += losses.view(-1, len(rows)).cpu().double().sum(dim=0).numpy()
         return total, state
 
     def _chunk(self, rows: Sequence[_Row], low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
