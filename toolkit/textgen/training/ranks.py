@@ -178,7 +178,8 @@ def joined(ranks: Ranks) -> Iterator[None]:
         yield
         return
     # a backend that is not used opens no connection
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    nccl = torch.cuda.is_available() and distributed.is_nccl_available()  # Windows has none
+    backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     with _in_touch():
         store, rank, count = next(rendezvous("env://"))
         store = PrefixStore(_common_word(store, rank, count), store)
