@@ -119,8 +119,8 @@ class ScriptLearner:
 
     def step(self) -> None:
         length, rows = self._settings.sequence_length, self._settings.batch_size
-        starts = torch.randint(len(self._text) - length - 1, (rows,))
-        places = (starts + torch.arange(length + 1).unsqueeze(1)).to(self._device)
+        starts = torch.randint(len(self._text) - length - 1, (rows,), device=self._device)
+        places = starts + torch.arange(length + 1, device=self._device).unsqueeze(1)
         window = self._text[places]
         self._optimizer.zero_grad()
         with autocast(self._device, self._precision):
@@ -225,21 +225,26 @@ def curve(case: Case, form: str, seconds: float) -> Iterator[tuple[float, float]
             began = time.perf_counter()
             for _ in range(20):
                 learner.step(0.0, plan.precision)
+            synchronize(learner.device)
             steps = round(seconds * 20 / (time.perf_counter() - began))
     else:
         script, network = case.script(form), case.network()
-    passed, number, evaluated = 0.0, 0, 0
+    device, passed, number, evaluated = network.head.weight.device, 0.0, 0, 0
+    began = time.perf_counter()
     while passed < seconds and (form != "ours" or number < steps):
-        began = time.perf_counter()
         if form == "ours":
             learner.step(learning_rate(case.settings, number, steps), plan.precision)
         else:
             script.step()
-        passed, number = passed + time.perf_counter() - began, number + 1
+        passed, number = time.perf_counter() - began, number + 1
         if passed >= seconds * (evaluated + 1) / EVALUATIONS:
-            evaluated += 1
+            synchronize(device)  # what it was given to do is part of the time
+            passed, evaluated = time.perf_counter() - began, evaluated + 1
             shown = network if form == "ours" else script.into(network, start)
             yield passed, evaluator.cold(shown).nats
+            began = time.perf_counter() - passed
+    synchronize(device)
+    passed = time.perf_counter() - began
     shown = network if form == "ours" else script.into(network, start)
     yield passed, evaluator.cold(shown).nats
 
