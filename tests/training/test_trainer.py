@@ -326,6 +326,33 @@ def test_a_signal_before_the_first_step_leaves_nothing(
     assert not (tmp_path / "exported").exists()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"learning_rate": 1e38, "clip": 0.0}, "diverged"),
+        ({"device": "cuda:99"}, "cannot be used"),
+        ({"connection": "residual"}, "as wide as its input"),
+    ],
+)
+def test_a_run_outlives_a_training_that_was_to_replace_it_and_failed(wrong, why, verses, tmp_path):
+    given = {"name": "one", "folder": tmp_path, "hidden_size": 8, "steps": 20}
+    textgen.train(verses, **given)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    told = []
+    with pytest.raises(TextgenError, match=why):
+        textgen.train(verses, **(given | wrong), force=True, notify=told.append)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    assert (why != "diverged") or "is still the old one" in told[-1]
+    run = textgen.train(verses, **given, seed=2, force=True)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["one"]
+    assert json.loads((run.folder / "run.json").read_text())["settings"]["seed"] == 2
+
+
+def test_only_a_run_of_a_name_is_replaced(verses, tmp_path):
+    with pytest.raises(UserError, match="named"):
+        textgen.train(verses, steps=1, folder=tmp_path, force=True)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 def test_a_signal_after_the_last_step_still_leaves_a_model(verses, tmp_path, monkeypatch):
     export = runs.export

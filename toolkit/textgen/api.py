@@ -133,6 +133,8 @@ def train(
     from textgen.training.ranks import launched_ranks
     from textgen.training.settings import build_settings
 
+    if force and name is None:
+        raise UserError("Only a run that is named can be replaced by --force.", "Add its --name.")
     registry = registry or discover()
     chosen_preset = find_preset(preset) if preset is not None else None
     if chosen_preset:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from textgen import runs
-from textgen.contracts.errors import UserError
+from textgen.contracts.errors import TextgenError, UserError
 from textgen.contracts.options import options_dict
 from textgen.contracts.tracker import RunFacts, Tracker
 from textgen.interrupts import Interrupts
@@ -24,7 +24,14 @@ from textgen.training.grafting import Scion
 from textgen.training.network import Network
 from textgen.training.observer import Observer
 from textgen.training.ranks import Ranks, job, joined
-from textgen.training.run_folder import RUNS, RunFolder, all_runs, check_free, new_run
+from textgen.training.run_folder import (
+    RUNS,
+    RunFolder,
+    all_runs,
+    check_free,
+    new_run,
+    settle_replaced,
+)
 from textgen.training.settings import build_settings, settings_dict
 from textgen.training.tracking import Tracking
 from textgen.training.trainer import TrainedRun, Trainer
@@ -78,6 +85,7 @@ def begin(
                 if run is None or not resumed:
                     corpus, cell = setup.corpus.name, setup.cell.name
                     run = new_run(corpus, cell, name=name, force=force, runs=folder / RUNS)
+                held.callback(_settle_replaced, run.path, notify)
                 held.enter_context(run.locked())
                 held.enter_context(_forgotten_unless_begun(run))
                 if not resumed:
@@ -196,6 +204,12 @@ def _comparable(
     same["settings"] = {n: v for n, v in described["settings"].items() if n not in open_settings}
     plain: dict[str, Any] = json.loads(json.dumps(same))
     return plain
+
+
+def _settle_replaced(path: Path, notify: Callable[[str], None] | None) -> None:
+    with contextlib.suppress(TextgenError):  # whoever looks for the run next tries again
+        if settle_replaced(path) and notify:
+            notify(f"The run {path} is still the old one: the new one had nothing to keep.")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ runs/<corpus>-<cell>/
     metrics.jsonl           one line an event
     samples.txt             what the network wrote on the way
     checkpoints/            last.safetensors, best.safetensors
+runs/.<name>.replaced/      the run of that name, until the one that replaces it has a checkpoint
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ class RunFolder:
 def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path) -> RunFolder:
     """A new folder, claimed by making it: ``<corpus>-<cell>``, then ``-2``, ``-3``.
 
-    A ``name`` that exists is refused with UserError, or emptied with ``force``.
+    A ``name`` that exists is refused with UserError. With ``force`` its run is put aside until
+    ``settle_replaced``; one without a checkpoint is removed.
     """
     if name is not None:
         check_free(name, force=force, runs=runs)
@@ -140,7 +142,11 @@ def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path
         if path.exists():
             with RunFolder(path).locked():
                 pass
-            shutil.rmtree(path)
+            with explained(path):
+                if RunFolder(path).weights.exists():
+                    path.replace(_aside(path))
+                else:
+                    shutil.rmtree(path)
         return RunFolder(path)
     base = base_name(corpus, cell)
     number = 1
@@ -155,6 +161,7 @@ def new_run(corpus: str, cell: str, *, name: str | None, force: bool, runs: Path
 def check_free(name: str, *, force: bool, runs: Path) -> None:
     """Raises UserError where ``new_run`` would refuse the ``name``."""
     check_name(name, "run")
+    settle_replaced(runs / name)
     if name == "model":
         raise UserError(
             "A run cannot be named model: exported/model.onnx is always the newest.",
@@ -162,6 +169,33 @@ def check_free(name: str, *, force: bool, runs: Path) -> None:
         )
     if (runs / name).exists() and not force:
         raise UserError(f"The run {runs / name} exists.", "Choose another name, or add --force.")
+
+
+def settle_replaced(path: Path) -> bool:
+    """Ends what ``new_run`` began with ``force``, once the training in ``path`` is over.
+
+    The run that was put aside is removed where the new one has a checkpoint; where it has none, for
+    it failed or was killed before, the old one is put back, and True returned. Raises UserError
+    where a training is still at work.
+    """
+    old, new = _aside(path), RunFolder(path)
+    if not old.is_dir():
+        return False
+    if path.exists():
+        with new.locked():
+            pass
+    with explained(path):
+        if new.weights.exists():
+            shutil.rmtree(old)
+            return False
+        if path.exists():
+            shutil.rmtree(path)
+        old.replace(path)
+    return True
+
+
+def _aside(path: Path) -> Path:
+    return path.parent / f".{path.name}.replaced"
 
 
 def base_name(corpus: str, cell: str) -> str:
@@ -178,6 +212,8 @@ def check_name(name: str, what: str) -> None:
 def find_run(name: str, runs: Path = RUNS) -> RunFolder:
     """The run in the folder ``name``, or of that name in ``runs``."""
     for path in (Path(name), runs / name):
+        with suppress(UserError):  # a training at work settles it itself
+            settle_replaced(path)
         if (path / "run.json").is_file():
             return RunFolder(path)
     raise unknown_name("run", name, [run.name for run in all_runs(runs)])
@@ -185,7 +221,8 @@ def find_run(name: str, runs: Path = RUNS) -> RunFolder:
 
 def all_runs(runs: Path = RUNS) -> list[RunFolder]:
     """The runs in ``runs``, newest first."""
-    found = [path.parent for path in runs.glob("*/run.json")]
+    # what is put aside begins with a dot, as no run's name does
+    found = [path.parent for path in runs.glob("[!.]*/run.json")]
     return [
         RunFolder(path) for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True)
     ]
