@@ -29,6 +29,10 @@ def test_size(count, shown):
     assert figures.size(count) == shown
 
 
+def test_steps():
+    assert [figures.steps(n) for n in (1, 2, 12_345)] == ["1 step", "2 steps", "12,345 steps"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [

@@ -137,7 +137,7 @@ def _course(course: Course, target: int) -> str:
         f"{off} (embedding {figures.count(course.embedding)}, recurrent "
         f"{figures.count(course.recurrent)}, head {figures.count(course.head)}); {course.kernel}, "
         f"{course.precision}, {figures.count(course.symbols_a_step / course.seconds_a_step)} "
-        f"symbols/s; {figures.count(steps['symbols'])} steps in equal symbols, "
+        f"symbols/s; {figures.steps(steps['symbols'])} in equal symbols, "
         f"{figures.count(steps['time'])} in equal time"
     )
 

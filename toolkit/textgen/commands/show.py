@@ -88,7 +88,7 @@ def _details(file: Any, name: str, size: int) -> dict[str, str]:
     if "steps" in training:
         pace = figures.duration(training["seconds"])
         details["training"] = (
-            f"{figures.count(training['steps'])} steps, {figures.count(training['symbols'])} "
+            f"{figures.steps(training['steps'])}, {figures.count(training['symbols'])} "
             f"symbols in {pace}, {training['precision']} on {training['device']}; the weights are "
             f"of step {figures.count(training['weights_of_step'])}, {_chosen(training)}"
         )

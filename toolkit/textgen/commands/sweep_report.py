@@ -76,7 +76,7 @@ def _best(best: TrialRecord | None) -> str:
 def _ended(trial: TrialRecord) -> str:
     loss = "no loss" if trial.loss is None else f"{trial.loss:.4f}"
     how = "" if trial.state == "complete" else f", {trial.state}"
-    after = f" after {figures.count(trial.steps)} steps" if how and trial.steps else ""
+    after = f" after {figures.steps(trial.steps)}" if how and trial.steps else ""
     reason = f" ({trial.reason})" if trial.reason else ""
     return f"trial {trial.number}: {loss}{how}{after}{reason}; {in_words(trial.settings)}"
 

@@ -107,7 +107,7 @@ class ScreenReport(Report):
                 f"{figures.count(lowest['symbols'])} symbols of the validation text"
             )
         lines.append(
-            f"Trained:     {figures.count(run.steps)} steps, {figures.count(run.symbols)} symbols "
+            f"Trained:     {figures.steps(run.steps)}, {figures.count(run.symbols)} symbols "
             f"in {figures.duration(run.seconds)}"
         )
         lines.append(f"Model:       {run.model}, {figures.size(run.model.stat().st_size)}")
@@ -182,7 +182,7 @@ def _plan(event: Started) -> str:
     going_on = f", from step {figures.count(event.step)}" if event.step else ""
     held = f", {figures.count(event.held_back)} held back" if event.held_back else ""
     return (
-        f"{figures.count(event.steps)} steps{going_on}: {figures.count(event.symbols)} symbols, "
+        f"{figures.steps(event.steps)}{going_on}: {figures.count(event.symbols)} symbols, "
         f"{seen}{held}. "
         "Ctrl-C stops early and keeps the best."
     )

@@ -43,6 +43,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}" if math.isfinite(number) else "?"
 
 
+def steps(number: int) -> str:
+    """``1 step``, ``12,345 steps``."""
+    return f"{count(number)} step{'' if number == 1 else 's'}"
+
+
 def setting(value: object) -> str:
     """A setting's value as it is typed: ``0.004``, ``256``, ``yes``; nothing for None."""
     if value is None or isinstance(value, bool):

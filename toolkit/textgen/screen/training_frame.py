@@ -82,7 +82,7 @@ class TrainingFrame:
         rows = [Text(""), self._bar(width), self._figures(width), self._curve(width)]
         room = min(_SAMPLE_ROWS, height - _OTHER_ROWS - 1)
         if self.sampled and not self.closed and room > 0:
-            said = f"after {figures.count(self.sample_step)} steps" if self.sample else ""
+            said = f"after {figures.steps(self.sample_step)}" if self.sample else ""
             sample = sample_rows(self.sample, width, room)
             rows += [Text(""), Text(said or "no sample yet", style="dim"), *sample]
             rows += [Text("")] * (room - len(sample))

@@ -108,7 +108,7 @@ class TrainingView:
         self.close()
         for step, text in samples:
             console.say("")
-            console.show_notice(f"after {figures.count(step)} steps")
+            console.show_notice(f"after {figures.steps(step)}")
             _show_sample(text)
         console.say("")
         for line in lines:
