@@ -109,7 +109,28 @@ def test_a_run_goes_on_with_what_it_replaced(run, given):
     status, _, err = run(*words, *given)
     problem, remedy = [line for line in err.splitlines() if "changed nothing" not in line]
     assert status == 2
-    assert "another replace" in problem and RULES[0] in remedy and RULES[1] in remedy
+    assert "another --replace" in problem and RULES[0] in remedy and RULES[1] in remedy
+
+
+@pytest.mark.parametrize(
+    ("other", "remedy"),
+    [
+        (["--documents", "none"], "--documents lines"),
+        (["--split-sizes", "80/10/10"], "--split random --split-sizes 90/5/5 --split-seed 0"),
+        (["--tokenizer", "bytes"], "--tokenizer characters"),
+    ],
+)
+def test_what_a_run_began_with_is_told_as_it_is_typed(other, remedy, run):
+    words = ["train", "./one.log", "--documents", "lines", "--resume", "day", *GIVEN]
+    status, _, err = run(*words, *other)
+    assert status == 2
+    assert "than the run day began with" in err.splitlines()[-2]
+    assert remedy in err.splitlines()[-1]
+
+
+def test_another_text_is_said_to_be_one(place, run):
+    status, _, err = run("train", "./two.log", "--resume", "day")
+    assert status == 2 and "is another text" in err and "the text that it began with" in err
 
 
 def test_a_run_goes_on_with_the_same(place):

@@ -144,17 +144,22 @@ def read_setup(run: RunFolder, corpus: PackedCorpus | None, registry: Registry) 
         packed = sources.reopen(about["packed"], tokenizer)
     made = made_as(packed) if packed else {}
     other = [what for what, value in made.items() if about.get(what, value) != value]
-    # what is replaced otherwise is another text too, and this says why
-    if packed is None or (packed.sha256 != about["sha256"] and "replace" not in other):
-        state = "is no longer in the cache" if packed is None else "is another text"
+    if packed is None:
         raise UserError(
-            f"The corpus {about['name']} of the run {run.name} {state}.",
+            f"The corpus {about['name']} of the run {run.name} is no longer in the cache.",
             f"Give it again: textgen train CORPUS --resume {run.name}",
+        )
+    # what is replaced or cut otherwise is another text too, and this says why
+    why = {"replace", "documents"} & set(other) if packed.name == about["name"] else ()
+    if packed.sha256 != about["sha256"] and not why:
+        raise UserError(
+            f"The corpus {about['name']} of the run {run.name} is another text.",
+            "Give the text that it began with, or begin a new run without --resume.",
         )
     if other:
         raise UserError(
-            f"The corpus was given with another {other[0]} than the run {run.name} began with.",
-            f"Give it with the same: {_as_typed(about[other[0]])}",
+            f"The corpus was given with {_OTHER[other[0]]} than the run {run.name} began with.",
+            f"Give it with the same: {_as_typed(other[0], about)}",
         )
     return Setup(
         packed,
@@ -192,9 +197,25 @@ def made_as(corpus: PackedCorpus) -> dict[str, Any]:
     }
 
 
-def _as_typed(value: Any) -> str:
-    """What ``made_as`` tells, for people."""
-    return (shlex.join(value) or "none") if isinstance(value, list) else str(value)
+_OTHER = {
+    "replace": "another --replace",
+    "documents": "other --documents",
+    "split": "another split",
+    "vocabulary": "other symbols",
+}
+
+
+def _as_typed(part: str, about: Mapping[str, Any]) -> str:
+    """What a description says that ``made_as`` told, as options of the command line."""
+    value = about[part]
+    if part == "replace":
+        return " ".join(f"--replace {shlex.quote(rule)}" for rule in value) or "no --replace"
+    if part == "documents":
+        return f"--documents {shlex.quote(value)}"
+    if part == "split":
+        sizes = "/".join(f"{size:g}" for size in value["sizes"])
+        return f"--split {value['kind']} --split-sizes {sizes} --split-seed {value['seed']}"
+    return f"--tokenizer {about['tokenizer']}, with its options"
 
 
 def moved(setup: Setup, device: str | None, precision: str | None) -> Setup:
