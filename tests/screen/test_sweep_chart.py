@@ -87,3 +87,9 @@ def test_nasty_names_give_a_sound_and_quiet_picture():
         kinds = ("svg", "g", "rect", "text", "title", "circle", "path")
         assert {element.tag for element in root.iter()} <= {NAMESPACE + kind for kind in kinds}
         assert not any(element.get("href") or element.get("style") for element in root.iter())
+
+
+def test_a_triangle_is_explained_where_there_is_one():
+    trials = [trial(n, 1 + n / 100, 1e-2) for n in range(1, 6)]
+    assert "triangle" not in draw("s", [RATE], trials)
+    assert "triangle" in draw("s", [RATE], [*trials, trial(6, 900.0, 1e-2)])

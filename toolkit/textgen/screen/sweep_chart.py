@@ -77,7 +77,7 @@ def draw(title: str, space: Sequence[Varied], trials: Sequence[Trial]) -> str:
         f'<rect width="100%" height="100%" rx="8" fill="{css(PAPER)}"/>',
         f'<g font-family="{FONTS}" font-size="11" fill="{css(INK)}">',
         _text(18, 26, f"{title}: loss on text held back from training, nats a symbol", size=13),
-        _text(18, 44, "full: came to its end   empty: ended early, its lowest so far", quiet=True),
+        _text(18, 44, _legend(told), quiet=True),
     ]
     if told:
         low, high = _reach(told)
@@ -85,6 +85,12 @@ def draw(title: str, space: Sequence[Varied], trials: Sequence[Trial]) -> str:
             panel = _Panel(number % columns * _WIDE, _TITLE + number // columns * _HIGH, low, high)
             parts += _order(panel, told) if not number else _over(panel, space[number - 1], told)
     return "\n".join([*parts, "</g>", "</svg>", ""])
+
+
+def _legend(told: Sequence[Trial]) -> str:
+    words = "full: came to its end   empty: ended early, its lowest so far"
+    beyond = told and any(trial.loss > _reach(told)[1] for trial in told if trial.loss is not None)
+    return f"{words}   triangle: above the edge" if beyond else words
 
 
 class _Panel:
