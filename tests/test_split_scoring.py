@@ -56,6 +56,12 @@ def test_a_network_that_learns_as_it_reads(trained, verses):
     assert fast["dynamic"].nats < plain["carried"].nats
 
 
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0.0, -1.0])
+def test_a_rate_that_is_none_is_refused(rate, trained, verses):
+    with pytest.raises(UserError, match="none to learn at"):
+        textgen.score_split(verses, trained.model, dynamic=rate)
+
+
 def test_on_the_command_line(scored):
     status, out, _ = scored("--split", "test")
     assert status == 0 and "carried" in out

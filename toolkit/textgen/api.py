@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -277,6 +278,8 @@ def score_split(
     """
     from textgen import split_scoring
 
+    if dynamic is not None and not 0 < dynamic < math.inf:
+        raise UserError(f"The rate {dynamic} is none to learn at.", "Give one such as 0.1.")
     plugins = registry or discover()
     loaded = model
     if isinstance(loaded, (str, Path)):
