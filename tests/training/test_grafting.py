@@ -109,6 +109,14 @@ def test_a_run_and_its_model_file_are_the_same_beginning(trained, poems, tmp_pat
     assert said[0].endswith("# & E I V")
 
 
+@pytest.mark.parametrize("preset", ["quick", "char-rnn"])
+def test_a_preset_leaves_the_weights_their_cell_and_sizes(preset, trained, poems, tmp_path):
+    run = textgen.train(poems, init_from=trained.model, preset=preset, steps=1, folder=tmp_path)
+    info = model_file.read(run.model).info
+    assert (info.hidden_size, info.layers, info.cell) == (48, 1, "lstm")
+    assert info.training["settings"]["seed"] == {"quick": 1, "char-rnn": 123}[preset]
+
+
 def test_it_begins_where_the_weights_were(trained, poems, tmp_path):
     def first_loss(**options):
         seen = Remember()
@@ -132,7 +140,7 @@ def test_all_options_at_once_go_on_and_resume(poems, verses, tmp_path):
     [
         ({"hidden_size": 64}, "hidden_size 48, not 64"),
         ({"layers": 2}, "layers 1, not 2"),
-        ({"cell": "gru"}, "a lstm's, not a gru's"),
+        ({"cell": "gru"}, "of the cell lstm, not gru"),
         ({"init_from": "nowhere"}, "nowhere"),
     ],
 )

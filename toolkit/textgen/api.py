@@ -137,16 +137,16 @@ def train(
     if force and name is None:
         raise UserError("Only a run that is named can be replaced by --force.", "Add its --name.")
     registry = registry or discover()
-    chosen_preset = find_preset(preset) if preset is not None else None
-    if chosen_preset:
-        cell, settings = cell or chosen_preset.cell, begin_with(chosen_preset, settings)
-        optimizer = optimizer or chosen_preset.optimizer
-        optimizer_options = chosen_preset.options_of(optimizer) | dict(optimizer_options or {})
     beginning = None
     if init_from is not None:
         beginning = scions.find_beginning(str(init_from), Path(folder), registry)
         settings = beginning.shape(settings)
         cell, cell_options = beginning.cell_for(cell), cell_options or beginning.cell_options
+    chosen_preset = find_preset(preset) if preset is not None else None
+    if chosen_preset:
+        cell, settings = cell or chosen_preset.cell, begin_with(chosen_preset, settings)
+        optimizer = optimizer or chosen_preset.optimizer
+        optimizer_options = chosen_preset.options_of(optimizer) | dict(optimizer_options or {})
     chosen_optimizer = runs.choose_optimizer(optimizer, optimizer_options or {}, registry)
     settings = {**settings, "optimizer": chosen_optimizer.name}
     chosen = build_settings(settings)

@@ -65,7 +65,7 @@ class Beginning:
         asked = wanted.rpartition(":")[2] if isinstance(wanted, str) else wanted.__name__.lower()
         if asked != name:
             raise UserError(
-                f"The weights of {self.scion.name} are a {name}'s, not a {asked}'s.",
+                f"The weights of {self.scion.name} are of the cell {name}, not {asked}.",
                 "Leave out --cell.",
             )
         return wanted
@@ -75,7 +75,8 @@ class Beginning:
         new = [s.decode("utf-8", "replace") for s in unknown_symbols(self.scion, vocabulary)]
         if not new:
             return f"Going on from {self.scion.name}, which knows every symbol."
-        shown = " ".join(new[:20]) + (" ..." if len(new) > 20 else "")
+        seen = (repr(symbol) if symbol.isspace() else symbol for symbol in new[:20])
+        shown = " ".join(seen) + (" ..." if len(new) > 20 else "")
         return (
             f"Going on from {self.scion.name}. {len(new)} of {vocabulary.size} symbols are new to "
             f"it, and begin as the mean of those it knows: {shown}"
