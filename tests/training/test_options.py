@@ -9,6 +9,7 @@ import pytest
 import torch
 from everything import EVERYTHING
 from torch.nn.functional import log_softmax
+from watching import Remember
 
 import textgen
 from awkward.cells import Leaky, LearnedStart, WideOutput
@@ -19,6 +20,7 @@ from textgen.training.checkpoint import load_weights
 from textgen.training.feeding import IGNORED
 from textgen.training.network import Network, Scanned
 from textgen.training.objective import Objective
+from textgen.training.observer import Started
 from textgen.training.regularisation import Regularisation
 from textgen.training.run_folder import RunFolder
 from textgen.training.stacking import Stacking
@@ -256,3 +258,9 @@ def assert_reads_alike(model, network, text):
         logits, _ = network.scan(row[:-1, None], network.initial_state(1))
     nats = -log_softmax(logits[:, 0], -1)[range(len(ids)), row[1:]]
     assert model.score(text).per_symbol == pytest.approx(nats.numpy(), abs=1e-4)
+
+
+def test_a_jitter_that_short_documents_cannot_have_is_said(names, tmp_path):
+    seen = Remember()
+    textgen.train(names, steps=1, sequence_jitter=0.2, folder=tmp_path, observer=seen)
+    assert any("--sequence-jitter does nothing" in said for said in seen.last(Started).notices)

@@ -34,6 +34,9 @@ _SLOW = {
 }
 
 
+_NO_JITTER = "--sequence-jitter does nothing here: short documents have lengths of their own."
+
+
 class DivergedError(TextgenError):
     """The loss of a training is no number any more."""
 
@@ -91,6 +94,8 @@ class Record:
         starts, ends = self._learner.held_back.T
         if padding >= 0.005:
             notices.append(f"Documents of differing length: {padding:.1%} of a step is padding.")
+        if self._settings.sequence_jitter and streams.bucketed:
+            notices.append(_NO_JITTER)
         scan = "graphs" if plan.graphs else "steps" if network.looped else "fast"
         if scan != "fast" and not network.one_by_one:  # of which the learner tells
             notices.append(_SLOW[scan])
