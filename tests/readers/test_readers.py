@@ -264,6 +264,7 @@ def test_csv(tmp_path: Path) -> None:
         tmp_path / "a.csv", 'school,name\r\nA,"Ann, ""the"" first"\r\nB,"two\r\nlines"\r\n'
     )
     assert texts(Csv, path) == ["A", "B"]
+    assert texts(Csv, write(tmp_path / "b.csv", "id,text\n1,One\n")) == ["One"]
     assert texts(Csv, path, field="name") == ['Ann, "the" first', "two\nlines"]
     assert texts(Csv, path, template="{school}|{name}")[1] == "B|two\nlines"
     with pytest.raises(UserError, match="no field 'nam'"):

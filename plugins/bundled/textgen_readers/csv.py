@@ -18,7 +18,7 @@ TEXTGEN_CONTRACT = 1
 
 @dataclass(frozen=True)
 class TableOptions:
-    field: str = option("", "the column that holds the text; empty: the first")
+    field: str = option("", "the column of the text; empty: the one named text, else the first")
     template: str = option("", "a text with columns in braces, instead: {school}|{name}")
     delimiter: str = option("", "what stands between values; empty: a comma, or a tab for tsv")
     encoding: str = option("utf-8", "encoding of the files, any name that Python knows")
@@ -54,7 +54,8 @@ class Csv(RecordReader):
                     continue
                 if columns is None:
                     columns = row
-                    choose = chooser(self.options.field or row[0], self.options.template)
+                    usual = "text" if "text" in row else row[0]
+                    choose = chooser(self.options.field or usual, self.options.template)
                     continue
                 yield rows.line_num, choose(dict(zip(columns, row, strict=False)))
         except KeyError as error:
