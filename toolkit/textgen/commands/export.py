@@ -76,7 +76,7 @@ def command(
     if "float32" in info.losses:
         plain, whole = (info.losses[kind]["nats"] for kind in ("float32", info.weights))
         console.show_notice(
-            f"{info.weights} costs {whole - plain:+.5f} nats a symbol ({whole / plain - 1:+.2%}) "
+            f"{info.weights} costs {whole - plain:+z.5f} nats a symbol ({whole / plain - 1:+z.2%}) "
             f"over {figures.count(info.losses['float32']['symbols'])} held-out symbols."
         )
     console.show_notice(f"Next:  textgen generate --onnx {path.name}")

@@ -215,7 +215,7 @@ def _reason(chosen: Mapping[str, Any], settings: Settings, epochs: float) -> str
         if name in CHOSEN
     )
     budget = f"{amount:g} {kind[:-1] if amount == 1 else kind}"
-    times = f"{epochs:.1f} times" if epochs < 10 else f"{epochs:.0f} times"
+    times = f"{epochs:.2g} times" if epochs < 10 else f"{epochs:.0f} times"
     if "epochs" in chosen:
         return (
             f"Chosen for {_PASSES} passes over the text; {budget} would be some {epochs:.0f}, and "
