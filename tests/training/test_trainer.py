@@ -157,7 +157,8 @@ def test_budgets(text, budget, request, tmp_path):
 
 def test_minutes_fix_a_number_of_steps(verses, tmp_path):
     seen = Remember()
-    run = textgen.train(verses, hidden_size=16, minutes=0.05, folder=tmp_path, observer=seen)
+    small = {"hidden_size": 16, "batch_size": 4, "precision": "float32"}  # on a busy machine too
+    run = textgen.train(verses, minutes=0.05, folder=tmp_path, observer=seen, **small)
     assert run.steps == seen.last(Started).steps > 1
     assert run.seconds > 1
 
