@@ -8,6 +8,7 @@ import pytest
 from watching import Remember
 
 import textgen
+from awkward.cells import Leaky
 from textgen.contracts.errors import UserError
 from textgen.presets import PRESETS, begin_with, find_preset
 from textgen.registry import discover
@@ -32,8 +33,8 @@ def lines(names):
     return textgen.open_corpus(str(names))
 
 
-def chosen(corpus, **given):
-    cell = discover().load("cell", "gru")
+def chosen(corpus, cell=None, **given):
+    cell = cell or discover().load("cell", "gru")
     optimizer = choose_optimizer(None, {}, discover())
     return Choosing(corpus, cell, cell.Options(), optimizer, given).choose()
 
@@ -57,6 +58,16 @@ def test_a_small_text_is_not_read_until_it_is_known_by_heart(lines):
     assert build_settings(found.settings).budget == ("epochs", 40)
     assert "40 passes over the text; 1000 minutes would be some" in found.reason
     assert build_settings(chosen(lines, minutes=1000, dropout=0.3).settings).minutes == 1000
+
+
+def test_a_wide_network_that_sees_a_text_often_drops_recurrent_weights(running):
+    def dropped(*cell, **given):
+        return chosen(running, *cell, **given).settings.get("weight_drop", 0)
+
+    assert dropped(hidden_size=256, epochs=40) > 0
+    assert dropped(hidden_size=256, epochs=10) == dropped(hidden_size=32, epochs=40) == 0
+    assert dropped(hidden_size=256, epochs=40, weight_drop=0.0) == 0
+    assert dropped(Leaky, hidden_size=256, epochs=40) == 0, "it says of no weights that they recur"
 
 
 def test_short_documents_are_learnt_in_larger_batches(running, lines):

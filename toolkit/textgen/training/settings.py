@@ -14,7 +14,7 @@ DEFAULT_MINUTES = 2.5
 NEVER = 2**62
 """An interval in steps that no training has: of samples, then, not even a last one is made."""
 
-CHOSEN = ("hidden_size", "layer_norm", "batch_size", "learning_rate", "dropout")
+CHOSEN = ("hidden_size", "layer_norm", "batch_size", "learning_rate", "dropout", "weight_drop")
 """What is chosen where it is not given with a budget in minutes (see ``choosing``)."""
 
 
