@@ -159,7 +159,7 @@ def test_plain_summary(capsys):
         view.summary(["Model:  m.onnx"], [(1, "a[/x]\x1b\n\nb")], "textgen generate")
     assert capsys.readouterr().err.splitlines() == [
         "",
-        "after 1 steps",
+        "after 1 step",
         "  a[/x]\\x1b",
         "  b",
         "",
