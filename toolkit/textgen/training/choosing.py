@@ -1,7 +1,7 @@
 """Choosing for the user: settings that suit a corpus, a machine and a budget.
 
 The rules were fitted by trainings on CPU cores, most of them by text held back from training
-(docs/training.md has the grids). N symbols to learn, S symbols that the budget shows
+(docs/choosing.md has the grids). N symbols to learn, S symbols that the budget shows
 (repeats counted), P parameters of the recurrent layers.
 """
 
