@@ -47,7 +47,8 @@ _STEP = 2048
 """Symbols of a step, about: batches of short documents are larger."""
 
 _SHARE = 0.05
-"""Of a budget in minutes after which no further width is tried."""
+"""Of a budget in minutes after which no further width is tried, counted from the end of the first,
+which sets up what is set up once."""
 
 _TRIAL_SHARE, _TRIAL_SECONDS = 0.005, 1.5
 """Of a budget in minutes, and at most, for how long the speed of one width is measured in one
@@ -129,12 +130,13 @@ class _Trials:
         parameters = {size: _parameters(self._network(size)) for size in sizes}
         known = [size for size in sizes if parameters[size] <= most] or sizes[:1]
         kind, amount = self._settings(known[0]).budget
-        end = time.perf_counter() + (_SHARE * 60 * amount if kind == "minutes" else math.inf)
+        share, end = _SHARE * 60 * amount if kind == "minutes" else math.inf, math.inf
         found, low, high = (0, _Shown(0, 0, 0)), 0, len(known)
         while low < high and not (found[0] and self.ranks.agreed(time.perf_counter() > end)):
             middle = (low + high) // 2
             size = known[middle]
             shown = self._shown(size, parameters[size])
+            end = min(end, time.perf_counter() + share)
             if middle == 0 or shown.parameters * _SEEN <= shown.symbols:
                 found, low = (size, shown), middle + 1
             else:
