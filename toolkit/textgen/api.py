@@ -435,6 +435,7 @@ def export_run(
     """
     need_training()
     from textgen import runs
+    from textgen.run_model import export_best
     from textgen.training.run_folder import RUNS, find_run
 
     found = find_run(str(run), Path(folder) / RUNS)
@@ -444,7 +445,7 @@ def export_run(
     name = found.name if bits == 32 else f"{found.name}-int{bits}"
     path = output or Path(folder) / shelf.EXPORTED / f"{name}.onnx"
     setup = runs.read_setup(found, corpus, registry or discover())
-    runs.export_best(found, setup, path, bits=bits)
+    export_best(found, setup, path, bits=bits)
     if output is None:
         copy(path, path.parent / shelf.NEWEST)
     return path

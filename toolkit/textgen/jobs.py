@@ -113,7 +113,9 @@ def go_on(run: RunFolder, setup: Setup, ranks: Ranks, *, folder: Path, watchers:
 def _exported(run: RunFolder, setup: Setup, trained: TrainedRun, ranks: Ranks, folder: Path) -> Run:
     """The run that has ended, whose model file a first signal does not keep from being made."""
     with Interrupts():
-        return runs.finish_run(run, setup, trained, folder, export_it=ranks.first)
+        from textgen.run_model import finish_run  # loads ONNX, for which no start should wait
+
+        return finish_run(run, setup, trained, folder, export_it=ranks.first)
 
 
 def _chosen(

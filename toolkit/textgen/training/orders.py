@@ -153,8 +153,8 @@ class Buckets:
         count, size = len(self._targets), _POOL * self._rows
         first = self._pool * size
         key = (self._seed, 3, self._epoch)
-        chosen = (permuted(i, count, key) for i in range(first, min(count, first + size)))
-        ranges = np.array([self._targets.range(span) for span in chosen], np.int64)
+        chosen = [permuted(i, count, key) for i in range(first, min(count, first + size))]
+        ranges = self._targets.ranges(chosen)
         ranges = ranges[np.argsort(ranges[:, 1] - ranges[:, 0], kind="stable")]
         short = -len(ranges) % self._rows
         ranges = np.concatenate([np.zeros((short, 2), np.int64), ranges])
