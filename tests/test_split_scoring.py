@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 import textgen
-from textgen import cli
+from textgen import cli, split_scoring
 from textgen.contracts.errors import UserError
+from textgen.registry import discover
 
 
 @pytest.fixture
@@ -35,6 +37,19 @@ def test_so_it_does_of_a_list(trained_names, names):
     for how in ("cold", "carried"):
         assert found[how].nats == pytest.approx(trained_names.losses[how]["nats"], abs=1e-5)
         assert found[how].symbols == trained_names.losses[how]["symbols"]
+
+
+def test_of_a_list_it_is_told_without_the_boundaries_too(trained, verses, trained_names, names):
+    assert "unclosed" not in textgen.score_split(verses, trained.model, split="validation")
+    model = textgen.load(trained_names.model)
+    found = textgen.score_split(names, model, split="validation")
+    whole, inner = found["carried"], found["unclosed"]
+    packed = split_scoring.open_as_trained(str(names), model.info, discover())
+    texts = [packed.ids[start:end] for start, end in packed.spans("validation").tolist()]
+    assert inner.symbols == sum(map(len, texts)) == whole.symbols - len(texts)
+    assert inner.characters == whole.characters
+    alone = model.score_ids([np.append(ids, packed.vocabulary.boundary) for ids in texts])
+    assert inner.nats == pytest.approx(np.concatenate([n[:-1] for n in alone]).mean(), abs=1e-5)
 
 
 def test_so_it_does_in_the_symbols_that_the_model_has(verses, tmp_path):

@@ -270,9 +270,10 @@ def score_split(
 ) -> dict[str, Loss]:
     """How well ``model`` predicts a split of the corpus that it was trained on.
 
-    ``cold`` windows and documents ``carried``, as training tells them. With ``dynamic``, a learning
-    rate, also what a network reaches that learns on from the text as it reads it (it needs the file
-    of the model, not a Model, and PyTorch). ``provider`` is that of ``load``; ``options`` are
+    ``cold`` windows and documents ``carried``, as training tells them; of a list also ``unclosed``,
+    without the boundaries that close its texts. With ``dynamic``, a learning rate, also what a
+    network reaches that learns on from the text as it reads it (it needs the file of the model, not
+    a Model, and PyTorch). ``provider`` is that of ``load``; ``options`` are
     ``reader`` and ``reader_options``. Raises UserError where the corpus is another, or the split is
     empty.
     """

@@ -75,15 +75,42 @@ def split_ranges(packed: PackedCorpus, split: str) -> list[Range]:
 
 
 def score_split(model: Model, packed: PackedCorpus, ranges: list[Range]) -> dict[str, Loss]:
-    """``cold`` windows and documents ``carried`` from their beginnings, as training tells them."""
-    return {
-        "cold": _total(model, packed, windows(ranges)),
-        "carried": _total(model, packed, ranges),
-    }
+    """``cold`` windows and documents ``carried`` from their beginnings, as training tells them; of
+    a list also ``unclosed``, which is carried without the boundaries that close its texts."""
+    boundary = packed.vocabulary.boundary
+    cold, whole, inner = _Sum(model), _Sum(model), _Sum(model)
+    for ids, nats in _read(model, packed, windows(ranges)):
+        cold.add(ids, nats)
+    for ids, nats in _read(model, packed, ranges):
+        whole.add(ids, nats)
+        end = len(ids) - int(ids[-1] == boundary)
+        inner.add(ids[:end], nats[:end])
+    losses = {"cold": cold.mean(), "carried": whole.mean()}
+    return losses | ({"unclosed": inner.mean()} if inner.symbols < whole.symbols else {})
 
 
-def _total(model: Model, packed: PackedCorpus, ranges: list[Range]) -> Loss:
-    nats, symbols, characters = 0.0, 0, 0
+class _Sum:
+    """What has been predicted so far, and what it cost."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._nats = 0.0
+        self._characters = 0
+        self.symbols = 0
+
+    def add(self, ids: np.ndarray, nats: np.ndarray) -> None:
+        self._nats += float(nats.sum(dtype=np.float64))
+        self._characters += self._model.characters(ids)
+        self.symbols += len(ids)
+
+    def mean(self) -> Loss:
+        return Loss(self._nats / max(1, self.symbols), self.symbols, self._characters)
+
+
+def _read(
+    model: Model, packed: PackedCorpus, ranges: list[Range]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The ids of each range, and the nats that each of them costs."""
     for group in _groups(ranges):
         firsts = [context(packed.ids, start, packed.vocabulary.boundary) for start, _ in group]
         texts = [
@@ -91,10 +118,7 @@ def _total(model: Model, packed: PackedCorpus, ranges: list[Range]) -> Loss:
             for first, (_, end) in zip(firsts, group, strict=True)
         ]
         for first, (start, end), found in zip(firsts, group, model.score_ids(texts), strict=True):
-            nats += float(found[start - first :].sum(dtype=np.float64))
-            symbols += end - start
-            characters += model.characters(packed.ids[start:end])
-    return Loss(nats / max(1, symbols), symbols, characters)
+            yield packed.ids[start:end], found[start - first :]
 
 
 def _groups(ranges: list[Range]) -> Iterator[list[Range]]:
