@@ -264,3 +264,15 @@ def test_a_jitter_that_short_documents_cannot_have_is_said(names, tmp_path):
     seen = Remember()
     textgen.train(names, steps=1, sequence_jitter=0.2, folder=tmp_path, observer=seen)
     assert any("--sequence-jitter does nothing" in said for said in seen.last(Started).notices)
+
+
+def test_a_lock_on_no_dropout_is_said(verses, tmp_path):
+    def told(**settings):
+        seen = Remember()
+        textgen.train(verses, steps=1, observer=seen, folder=tmp_path, **settings)
+        return "--locked-dropout does nothing" in " ".join(seen.last(Started).notices)
+
+    assert told(locked_dropout=True, dropout=0.0, name="none")
+    assert not told(locked_dropout=True, dropout=0.0, input_dropout=0.1, name="input")
+    assert not told(locked_dropout=True, dropout=0.1, name="some")
+    assert not told(dropout=0.0, name="unlocked")

@@ -35,6 +35,7 @@ _SLOW = {
 
 
 _NO_JITTER = "--sequence-jitter does nothing here: short documents have lengths of their own."
+_NO_LOCK = "--locked-dropout does nothing here: both dropout and input dropout are 0."
 
 
 class DivergedError(TextgenError):
@@ -88,14 +89,16 @@ class Record:
 
     def begin(self, plan: Plan, step: int, notices: Sequence[str]) -> None:
         """Tells of the plan, which is begun, or gone on with from ``step``."""
-        streams, network = self._learner.streams, self._learner.result
+        settings, streams, network = self._settings, self._learner.streams, self._learner.result
         symbols, padding = streams.look_ahead()
         notices = [*self._corpus.notices, *notices]
         starts, ends = self._learner.held_back.T
         if padding >= 0.005:
             notices.append(f"Documents of differing length: {padding:.1%} of a step is padding.")
-        if self._settings.sequence_jitter and streams.bucketed:
+        if settings.sequence_jitter and streams.bucketed:
             notices.append(_NO_JITTER)
+        if settings.locked_dropout and not (settings.dropout or settings.input_dropout):
+            notices.append(_NO_LOCK)
         scan = "graphs" if plan.graphs else "steps" if network.looped else "fast"
         if scan != "fast" and not network.one_by_one:  # of which the learner tells
             notices.append(_SLOW[scan])

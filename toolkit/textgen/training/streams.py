@@ -22,6 +22,9 @@ _WHOLE = 0.95
 _LOOK = 256
 """Steps looked ahead at to tell how many symbols a step shows."""
 
+_ROWS_LOOKED_AT = 1 << 18
+"""In all of these steps at most: fewer steps of very many rows tell as much."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -113,11 +116,12 @@ class Streams:
         """The mean number of symbols that one of the first steps shows, and the share of padding
         beside them."""
         order, symbols, computed = self._first_order(), 0, 0
-        for step in range(_LOOK):
+        steps = max(1, min(_LOOK, _ROWS_LOOKED_AT // self._batch))
+        for step in range(steps):
             starts, ends, _ = order.advance(self._length_of(step))
             symbols += int((ends - starts).sum())
             computed += int((ends - starts).max()) * self._batch
-        return symbols / _LOOK, 1 - symbols / max(1, computed)
+        return symbols / steps, 1 - symbols / max(1, computed)
 
     def cursor(self) -> dict[str, Any]:
         """Where the streams are, as JSON values."""
