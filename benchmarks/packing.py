@@ -85,6 +85,18 @@ def anonymous(process: int) -> int:
     return (1024 * int(told[0]) if told else 0) + sum(anonymous(int(word)) for word in children)
 
 
+def time_torch() -> float:
+    """Seconds that a process needs to import torch and to take a step of an optimizer, for which
+    torch loads its compiler."""
+    weight = "torch.nn.Parameter(torch.zeros(1))"
+    program = f"import torch; torch.optim.AdamW([{weight}]).step(); print(flush=True)"
+    started = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        return time.perf_counter() - started
+
+
 def train(source: Path, cache: Path, documents: str, steps: int) -> tuple[float, float]:
     """Seconds until a training on a packed corpus starts, and the symbols a second it then sees,
     of the second half of its steps."""
@@ -92,6 +104,8 @@ def train(source: Path, cache: Path, documents: str, steps: int) -> tuple[float,
     settings = {
         "steps": steps,
         "hidden-size": 128,
+        "batch-size": 32,
+        "sequence-length": 64,
         "checkpoint-every": steps,
         "sample-every": steps,
     }
@@ -134,9 +148,10 @@ def main() -> None:
     table = Table(title=f"packing with {arguments.tokenizer}")
     for column in ("corpus", "MB", "spans", "seconds", "MB/s", "peak RssAnon MB", "above 1 MB"):
         table.add_column(column, justify="left" if column == "corpus" else "right")
-    trainings = Table(title="training once it is packed, an LSTM of 64, 16 x 64 symbols a step")
+    trainings = Table(title="training once it is packed, an LSTM of 128, 32 x 64 symbols a step")
     for column in ("corpus", "MB", "seconds to its start", "symbols/s"):
         trainings.add_column(column, justify="left" if column == "corpus" else "right")
+    alone: list[float] = []
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         for word, documents, line in (("running text", "files", 70), ("lines", "lines", 50)):
             small, cache = 0.0, Path(folder, "cache")
@@ -159,6 +174,7 @@ def main() -> None:
                 shutil.rmtree(Path(folder, "measured"))
             found: dict[int, list[tuple[float, float]]] = {n: [] for n in sources}
             for turn in range(arguments.rounds + 1 if arguments.rounds else 0):
+                alone += [time_torch()]
                 for megabytes, source in sources.items():
                     figures = train(source, cache, documents, arguments.steps)
                     if turn:  # the first one packs
@@ -172,6 +188,7 @@ def main() -> None:
     Console().print(table)
     if arguments.rounds:
         Console().print(trainings)
+        Console().print(f"of which torch alone: {statistics.median(alone):.2f} s")
 
 
 if __name__ == "__main__":
