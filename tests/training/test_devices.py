@@ -16,6 +16,7 @@ from textgen import runs
 from textgen.contracts.cell import Layer
 from textgen.registry import discover
 from textgen.training import learner as learning
+from textgen.training.checkpoint import pack_random, unpack_random
 from textgen.training.feeding import MappedFeed, ResidentFeed
 from textgen.training.settings import build_settings
 
@@ -83,3 +84,24 @@ def test_kernels_compute_in_the_type_that_was_asked_for(cell):
     assert ys.dtype == torch.bfloat16
     torch.autograd.backward(ys.float().sum())
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in made.parameters())
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_a_checkpoint_has_the_random_numbers_of_its_device(kind, monkeypatch):
+    """Of a device that is not here, a generator of the CPU stands for its own."""
+    device, stand_in = torch.device(kind), torch.Generator()
+    module = torch.get_device_module(kind)
+    here = module.is_available()
+    if not here:
+        monkeypatch.setattr(module, "get_rng_state", lambda _: stand_in.get_state())
+        monkeypatch.setattr(module, "set_rng_state", lambda state, _: stand_in.set_state(state))
+
+    def draw():
+        return torch.rand(3, device=device) if here else torch.rand(3, generator=stand_in)
+
+    begun = pack_random(device)
+    drawn = draw()
+    assert not torch.equal(draw(), drawn)
+    unpack_random(begun, device)
+    assert torch.equal(draw(), drawn)
+    unpack_random({"random.cpu": begun["random.cpu"]}, device)  # as of a run begun on the CPU

@@ -25,6 +25,8 @@ from textgen.training.ranks import ALONE, Ranks
 FORMAT = 2
 _BLANK = "0" * 64
 _MARK = b'"sha256":"'
+_WITH_GENERATOR = ("cuda", "mps")
+"""Devices whose random numbers are not the CPU's."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,20 @@ def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def pack_random(device: torch.device) -> dict[str, Tensor]:
-    """The state of torch's generators."""
+    """The state of torch's generators: the CPU's, and the device's where it has one of its own."""
     states = {"random.cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["random.cuda"] = torch.cuda.get_rng_state(device)
+    if device.type in _WITH_GENERATOR:
+        generator = torch.get_device_module(device)
+        states[f"random.{device.type}"] = generator.get_rng_state(device).cpu()
     return states
 
 
 def unpack_random(tensors: dict[str, Tensor], device: torch.device) -> None:
     """Puts the generators back to where they were."""
     torch.set_rng_state(tensors["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+    name = f"random.{device.type}"
+    if device.type in _WITH_GENERATOR and name in tensors:  # not of a run begun on another
+        torch.get_device_module(device).set_rng_state(tensors[name], device)
 
 
 def _digest_place(data: bytes) -> int:
