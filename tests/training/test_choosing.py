@@ -70,6 +70,20 @@ def test_a_wide_network_that_sees_a_text_often_drops_recurrent_weights(running):
     assert dropped(Leaky, hidden_size=384, epochs=40) == 0, "it says of no weights that they recur"
 
 
+def test_where_weights_are_dropped_and_no_time_counts_the_network_is_wider(verses, tmp_path):
+    path = tmp_path / "long.txt"
+    path.write_text(verses.read_text() * (1_200_000 // verses.stat().st_size))
+    corpus = textgen.open_corpus(str(path))
+
+    def size(*cell, **given):
+        return chosen(corpus, *cell, **given).settings["hidden_size"]
+
+    assert size(epochs=40) == 640
+    assert size(epochs=25) == size(epochs=40, weight_drop=0.0) == 512, "it drops none"
+    assert size(epochs=40, embedding_size=256) == 512, "it would have too many weights"
+    assert size(epochs=40, hidden_size=512) == 512, "it is given"
+
+
 def test_short_documents_are_learnt_in_larger_batches(running, lines):
     assert chosen(running, tokens=100).settings["batch_size"] == 32
     assert chosen(lines, tokens=100).settings["batch_size"] == 256
