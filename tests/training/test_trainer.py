@@ -16,7 +16,7 @@ from watching import Remember, StopAt
 
 import textgen
 from awkward.cells import FastWeights, Leaky, LearnedStart, WideOutput
-from textgen import cli, runs
+from textgen import cli, run_model
 from textgen.contracts.errors import TextgenError, UserError
 from textgen.registry import discover
 from textgen.training.checkpoint import read_checkpoint
@@ -356,13 +356,13 @@ def test_only_a_run_of_a_name_is_replaced(verses, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 def test_a_signal_after_the_last_step_still_leaves_a_model(verses, tmp_path, monkeypatch):
-    export = runs.export
+    export = run_model.export
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
         return export(*arguments)
 
-    monkeypatch.setattr(runs, "export", interrupted)
+    monkeypatch.setattr(run_model, "export", interrupted)
     run = textgen.train(verses, steps=1, hidden_size=8, folder=tmp_path)
     assert textgen.load(run.model).generate(length=5, seed=1).text
     assert textgen.resume(run.folder.name, folder=tmp_path).losses == run.losses
