@@ -46,7 +46,7 @@ learnt a text by heart in 40 passes without, and not in 20; 64 to 128 gained not
 
 _DROPPED_SIZES = (640,)
 """Tried beside ``SIZES`` where recurrent weights are dropped and a budget counts no time: 640 units
-learnt more in 40 passes than 512, in 1.5 times the time (measured)."""
+learnt more in 40 passes than 512, in 1.4 times the time (measured)."""
 
 _STEP = 2048
 """Symbols of a step, about: batches of short documents are larger."""
