@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from textgen.training.feeding import IGNORED, Fed, MappedFeed, ResidentFeed
-from textgen.training.permutation import permuted
+from textgen.training.permutation import permuted, permuted_all
 from textgen.training.streams import Streams
 
 BOUNDARY = 0
@@ -168,6 +168,15 @@ def test_the_permutation_is_one(count):
     if count > 100:
         one, other = ([permuted(i, count, (0, k)) for i in range(count)] for k in (1, 2))
         assert one != other
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 17, 4096, 4097, 30_000, 1 << 31])
+def test_a_permutation_of_many_at_once_is_the_same(count):
+    """Of 2^31 too, whose rounds are too large to be looked up."""
+    indices = np.unique(np.linspace(0, count - 1, 500).astype(np.int64))
+    for key in ((0, 3, 0), (7, 3, 2)):
+        expected = [permuted(index, count, key) for index in indices.tolist()]
+        assert permuted_all(indices, count, key).tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from textgen.training.permutation import permuted
+from textgen.training.permutation import permuted_all
 from textgen.training.targets import Spans
 
 SHARE = 40
@@ -74,7 +74,7 @@ def _draw(spans: np.ndarray, wanted: int, symbols: int) -> np.ndarray:
     """The sorted numbers of short documents drawn at random, at most ``wanted`` symbols of them."""
     count = len(spans)
     tries = min(count, 1 + 2 * wanted * count // symbols)
-    numbers = np.array([permuted(i, count, _ORDER) for i in range(tries)])
+    numbers = permuted_all(np.arange(tries), count, _ORDER)
     lengths = spans[numbers, 1] - spans[numbers, 0]
     short = lengths <= wanted // _PIECES
     numbers, lengths = numbers[short], lengths[short]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from textgen.training.permutation import permuted
+from textgen.training.permutation import permuted, permuted_all
 from textgen.training.targets import Targets
 
 Advance = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -153,7 +153,7 @@ class Buckets:
         count, size = len(self._targets), _POOL * self._rows
         first = self._pool * size
         key = (self._seed, 3, self._epoch)
-        chosen = [permuted(i, count, key) for i in range(first, min(count, first + size))]
+        chosen = permuted_all(np.arange(first, min(count, first + size)), count, key)
         ranges = self._targets.ranges(chosen)
         ranges = ranges[np.argsort(ranges[:, 1] - ranges[:, 0], kind="stable")]
         short = -len(ranges) % self._rows
